@@ -1,0 +1,96 @@
+"""What a family asks of a checkpoint: which tensors become which plan weights, in stream order.
+
+A spec is pure description; `quantize.py` reads the checkpoint by it, `layers.py` binds the same
+names in the Relax module, so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runtime.plan import Dtype
+
+from .schemes import Scheme
+
+BINDING_NBYTES = 128 * 1024 * 1024
+"""WebGPU's default maxStorageBufferBindingSize: no weight buffer is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class RopeTable:
+    """cos and sin of pos * inv_freq, as f32[length, 2 * len(inv_freq)]: cosines, then sines.
+
+    The angle is the float32 product of position and frequency, as transformers computes it;
+    both halves are multiplied by `scale`.
+    """
+
+    length: int
+    inv_freq: tuple[float, ...]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSpec:
+    """One logical weight.
+
+    kind "matrix": the checkpoint tensors `sources` concatenated along rows, [rows, cols], stored
+    under the scheme; kind "vector": one source, f32[rows]; kind "rope": computed from `rope`.
+    """
+
+    name: str
+    kind: Literal["matrix", "vector", "rope"]
+    sources: tuple[str, ...]
+    rows: int
+    cols: int = 1
+    rope: RopeTable | None = None
+
+    def parts(self, scheme: Scheme) -> tuple[Part, ...]:
+        """The row ranges that each fit one binding; one part for all but huge matrices."""
+        if self.kind != "matrix":
+            return (Part(self.name, 0, self.rows),)
+        row_nbytes = max(
+            4 * _count(shape) for _, _, shape in scheme.buffers(self.rows, self.cols)
+        ) // self.rows
+        most = max(32, BINDING_NBYTES // max(row_nbytes, 1) // 32 * 32)
+        if self.rows <= most:
+            return (Part(self.name, 0, self.rows),)
+        count = -(-self.rows // most)
+        size = -(-self.rows // count // 32) * 32
+        starts = range(0, self.rows, size)
+        return tuple(
+            Part(f"{self.name}.{i}", start, min(size, self.rows - start))
+            for i, start in enumerate(starts)
+        )
+
+    def tensors(self, scheme: Scheme) -> tuple[tuple[str, Dtype, tuple[int, ...]], ...]:
+        """(buffer name, element type, shape) of everything stored for this weight, in order.
+
+        A matrix part gives `<part>.w` or `<part>.q` and `<part>.s`; others just their name.
+        """
+        if self.kind == "vector":
+            return ((self.name, "f32", (self.rows,)),)
+        if self.kind == "rope":
+            assert self.rope is not None
+            return ((self.name, "f32", (self.rope.length, 2 * len(self.rope.inv_freq))),)
+        return tuple(
+            (f"{part.name}.{suffix}", dtype, shape)
+            for part in self.parts(scheme)
+            for suffix, dtype, shape in scheme.buffers(part.rows, self.cols)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows [start, start + rows) of a weight, in buffers named after `name`."""
+
+    name: str
+    start: int
+    rows: int
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

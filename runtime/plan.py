@@ -1,0 +1,224 @@
+"""The plan: what a compiled model is. Kernels (WGSL text), buffers and flat lists of dispatches.
+
+A plan is data that any executor replays: it names its buffers, and each entry point is a list of
+steps `kernel, bindings, uniform words, grid`. Sizes that depend on the run (`n` new tokens, `pos`
+tokens already cached, `pages` of KV cache) are small integer expressions over named symbols.
+
+It does not know tokenizers, prompts or where its weights come from: weight buffers carry the names
+of the WeightIndex's tensors.
+
+Entry points every chat model has (symbols in brackets):
+
+* `prefill(n, pos)`: reads `tokens` i32[n], appends n positions to the KV cache, leaves `logits`
+  f32[vocab] of the last one. 1 <= n <= prefill_chunk.
+* `decode(pos)`: the same for the one token in `token` i32[1].
+* `greedy()`: `token` = argmax of `logits` (the lowest index among equals).
+* `sample(pos)`: `token` = a draw from `logits` under the `sampler` record (see `sampling.py`),
+  from the counter-based generator hash(seed, pos), and `counts[token] += 1`.
+* `count(n)`: marks the n ids in `tokens` as prompt tokens in `counts` (sets bit 31).
+* `reset()`: `counts` = 0.
+* `synthesize(seed)`: fills every weight buffer with well-behaved numbers (for benchmarks).
+
+I/O buffers: `tokens` i32[prefill_chunk], `token` i32[1], `page_table` i32[pages],
+`logits` f32[vocab], `sampler` u32[16], `counts` u32[vocab].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from . import codec
+from .errors import FormatError
+
+PLAN_FORMAT = 1
+REMEDY = "build the model again with `modelpress build`"
+
+OPERATORS = ("+", "-", "*", "//", "%", "min", "max", "<<", ">>", "&")
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """An integer expression: a literal, a symbol, or `(operator, left, right)`.
+
+    In JSON: `7`, `"pos"`, `["+", "n", ["*", 2, "pos"]]`. `//` and `%` are floor division and its
+    remainder on non-negative operands.
+    """
+
+    value: int | str | tuple[str, Expr, Expr]
+
+    @classmethod
+    def from_json(cls, data: Any, where: str) -> Expr:
+        if isinstance(data, int) and not isinstance(data, bool):
+            return cls(data)
+        if isinstance(data, str) and data.isidentifier():
+            return cls(data)
+        if isinstance(data, list | tuple) and len(data) == 3 and data[0] in OPERATORS:
+            left = cls.from_json(data[1], f"{where}[1]")
+            right = cls.from_json(data[2], f"{where}[2]")
+            return cls((data[0], left, right))
+        raise FormatError(where, f"{data!r} is not an integer expression")
+
+    def to_json(self) -> Any:
+        if isinstance(self.value, tuple):
+            operator, left, right = self.value
+            return [operator, left.to_json(), right.to_json()]
+        return self.value
+
+    def symbols(self) -> frozenset[str]:
+        """The names this expression needs."""
+        if isinstance(self.value, tuple):
+            return self.value[1].symbols() | self.value[2].symbols()
+        return frozenset((self.value,)) if isinstance(self.value, str) else frozenset()
+
+    def evaluate(self, symbols: Mapping[str, int]) -> int:
+        """The value under `symbols`; a missing one is a KeyError."""
+        if isinstance(self.value, int):
+            return self.value
+        if isinstance(self.value, str):
+            return symbols[self.value]
+        operator, left, right = self.value
+        return _apply(operator, left.evaluate(symbols), right.evaluate(symbols))
+
+
+def _apply(operator: str, a: int, b: int) -> int:
+    table = {
+        "+": lambda: a + b,
+        "-": lambda: a - b,
+        "*": lambda: a * b,
+        "//": lambda: a // b,
+        "%": lambda: a % b,
+        "min": lambda: min(a, b),
+        "max": lambda: max(a, b),
+        "<<": lambda: a << b,
+        ">>": lambda: a >> b,
+        "&": lambda: a & b,
+    }
+    return table[operator]()
+
+
+Role = Literal["weight", "kv", "scratch", "io"]
+Dtype = Literal["f32", "f16", "i32", "u32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A GPU buffer. `nbytes` may use the symbol `pages`; it is a multiple of 4 when evaluated."""
+
+    name: str
+    role: Role
+    dtype: Dtype
+    nbytes: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One compute pipeline: WGSL text with one entry point; group 0 holds all bindings."""
+
+    name: str
+    wgsl: str
+    entry_point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """One 4-byte member of a step's uniform struct."""
+
+    type: Literal["i32", "u32", "f32"]
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One dispatch.
+
+    `bindings[i]` is the buffer at @binding(i); `writes` lists the binding numbers declared
+    read_write. When `uniforms` is not empty, a uniform buffer with exactly those members follows
+    at @binding(len(bindings)). A grid with a zero is skipped.
+    """
+
+    kernel: str
+    bindings: tuple[str, ...]
+    writes: tuple[int, ...]
+    uniforms: tuple[Uniform, ...]
+    grid: tuple[Expr, Expr, Expr]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry point: the symbols it needs and its dispatches in order."""
+
+    symbols: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on the device by role, computed from `buffers`."""
+
+    weights: int
+    kv_per_token: int
+    scratch: int
+    io: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled model for one class of device."""
+
+    format: int
+    model: str
+    scheme: str
+    variant: str
+    features: tuple[str, ...]
+    """WebGPU features the device must have, e.g. "shader-f16", "subgroups"."""
+    limits: Mapping[str, int]
+    """WebGPU limits the plan needs, by their WebGPU names, where above or at the defaults."""
+    vocab_size: int
+    context: int
+    """Largest number of tokens a sequence may hold."""
+    page_size: int
+    prefill_chunk: int
+    buffers: tuple[Buffer, ...]
+    kernels: tuple[Kernel, ...]
+    entries: Mapping[str, Entry]
+    memory: Memory
+
+    @classmethod
+    def loads(cls, text: str | bytes, where: str = "plan") -> Plan:
+        """Decode and check a plan document."""
+        data = codec.loads(dict[str, Any], text, where)  # type: ignore[arg-type]
+        codec.check_format(data, PLAN_FORMAT, where, REMEDY)
+        plan: Plan = codec.decode(cls, data, where)
+        plan.check(where)
+        return plan
+
+    def dumps(self) -> str:
+        return codec.dumps(self)
+
+    def check(self, where: str = "plan") -> None:
+        """Every name resolves, no buffer is bound both written and again, symbols are declared."""
+        buffers = {b.name for b in self.buffers}
+        kernels = {k.name for k in self.kernels}
+        for name, entry in self.entries.items():
+            for index, step in enumerate(entry.steps):
+                _check_step(step, entry, buffers, kernels, f"{where}.entries.{name}[{index}]")
+
+
+def _check_step(
+    step: Step, entry: Entry, buffers: set[str], kernels: set[str], where: str
+) -> None:
+    if step.kernel not in kernels:
+        raise FormatError(where, f"kernel {step.kernel!r} is not in the plan")
+    for name in step.bindings:
+        if name not in buffers:
+            raise FormatError(where, f"buffer {name!r} is not in the plan")
+    for index in step.writes:
+        if not 0 <= index < len(step.bindings):
+            raise FormatError(where, f"write {index} is not a binding")
+        if step.bindings.count(step.bindings[index]) > 1:
+            raise FormatError(where, f"buffer {step.bindings[index]!r} is written and bound twice")
+    exprs = (*step.grid, *(u.value for u in step.uniforms))
+    for missing in frozenset[str]().union(*(e.symbols() for e in exprs)) - set(entry.symbols):
+        raise FormatError(where, f"symbol {missing!r} is not declared by the entry")
