@@ -29,7 +29,8 @@ GIB = 1024**3
 
 ADAPTERS = """
 import json, wgpu
-found = {f"{a.info['device']} ({a.info['backend_type']})" for a in wgpu.gpu.enumerate_adapters_sync()}
+names = (a.info for a in wgpu.gpu.enumerate_adapters_sync())
+found = {f"{info['device']} ({info['backend_type']})" for info in names}
 print(json.dumps(sorted(found)))
 """
 # Run apart: a broken driver can end the process that loads it, and drivers write to stderr.
