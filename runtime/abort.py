@@ -18,7 +18,7 @@ class AbortSignal:
 
     def __init__(self) -> None:
         self._reason: str | None = None
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     @property
     def aborted(self) -> bool:
@@ -38,7 +38,7 @@ class AbortSignal:
         if self._reason is not None:
             raise ModelpressError("aborted", self._reason)
 
-    def on_abort(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_abort(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back once on abort (at once when already aborted); returns how to unsubscribe."""
         if self.aborted:
             callback()

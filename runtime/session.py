@@ -1,0 +1,196 @@
+"""A session: one plan prepared on one executor, and the loop that makes tokens on it.
+
+Knows positions, pages and symbols; not text, chats or models. The loop keeps a few steps queued on
+the device: each reads the token the step before it drew, so nothing waits for the host. A result
+confirms the position its step wrote; queued steps beyond a stop are never counted as cached, and
+whatever they wrote is overwritten before it is read.
+
+The position that a draw is seeded with is that of the last token before it, whether a prefill or a
+decode put it there, so the same seed gives the same answer at any depth and with any cached prefix.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
+
+from .abort import AbortSignal
+from .errors import ModelpressError
+from .executor import Executor
+from .kv_cache import KvCache, PagePool
+from .plan import Plan
+from .progress import OnProgress, Progress, ignore_progress
+from .sampling import SamplingParams
+
+MAX_DEPTH = 8
+DEPTHS = {"gpu": 3, "cpu": 2}
+"""Steps in flight by kind of device: a processor gains nothing from a longer queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What to continue and until when. `max_tokens` None means the end of the context."""
+
+    prompt: tuple[int, ...]
+    params: SamplingParams
+    stop_ids: frozenset[int] = frozenset()
+    max_tokens: int | None = None
+
+
+class Session:
+    """One sequence at a time; an aborted or abandoned generation leaves the cache valid."""
+
+    def __init__(self, plan: Plan, executor: Executor, *, context: int, depth: int) -> None:
+        assert 1 <= depth <= MAX_DEPTH and 1 < context <= plan.context
+        self.plan = plan
+        self.context = context
+        self.depth = depth
+        self._executor = executor
+        self._cache = KvCache(PagePool(num_pages(plan, context)), plan.page_size)
+        self._pending: deque[Awaitable[int]] = deque()
+
+    def num_cached(self, prompt: Sequence[int]) -> int:
+        """Leading tokens of `prompt` that a generation need not compute: all but the last at most.
+
+        The last one is always computed, since its logits are what comes next.
+        """
+        return min(self._cache.common_prefix(prompt), len(prompt) - 1)
+
+    async def settle(self) -> None:
+        """Wait for steps that an earlier generation left queued; "device_lost" shows up here."""
+        while self._pending:
+            await self._pending.popleft()
+
+    async def generate(
+        self,
+        generation: Generation,
+        *,
+        signal: AbortSignal,
+        on_progress: OnProgress = ignore_progress,
+    ) -> AsyncIterator[int]:
+        """Token ids as they are drawn, ending with a stop id, at `max_tokens` or at the context.
+
+        Raises ModelpressError "context_length_exceeded" before any work, "aborted" between steps.
+        """
+        prompt = generation.prompt
+        budget = self._budget(generation)
+        await self.settle()
+        await self._prefill(generation, signal, on_progress)
+        entry = generation.params.entry
+        queue = self._pending
+        queue.append(self._executor.step((entry,), {"pos": len(prompt) - 1}, "token"))
+        submitted, previous = 1, None
+        while queue:
+            while len(queue) < self.depth and submitted < budget:
+                queue.append(self._decode(entry, len(prompt) + submitted - 1))
+                submitted += 1
+            token = self._checked(await queue.popleft())
+            self._cache.append(
+                prompt[len(self._cache.tokens) :] if previous is None else [previous]
+            )
+            yield token
+            if token in generation.stop_ids:
+                return
+            previous = token
+            signal.check()
+
+    def _budget(self, generation: Generation) -> int:
+        """How many tokens may be drawn."""
+        length = len(generation.prompt)
+        assert length
+        if length >= self.context:
+            raise ModelpressError(
+                "context_length_exceeded",
+                f"the prompt has {length} tokens and the context holds {self.context}, answer "
+                "included; shorten the conversation or load the model with a larger context",
+                details={"prompt_tokens": length, "context": self.context, "param": "messages"},
+            )
+        room = self.context - length
+        return room if generation.max_tokens is None else min(room, generation.max_tokens)
+
+    async def _prefill(
+        self, generation: Generation, signal: AbortSignal, on_progress: OnProgress
+    ) -> None:
+        """Queue the prompt chunk by chunk, at most two ahead, so that abort and progress are true.
+
+        Tokens are counted as cached once their chunk has run; those of the last chunk with the
+        first drawn token.
+        """
+        prompt, penalized = generation.prompt, generation.params.penalized
+        start = self.num_cached(prompt)
+        self._cache.truncate(start)
+        self._prepare_sampling(generation, start)
+        entries = ("count", "prefill") if penalized else ("prefill",)
+        flying: deque[tuple[int, int]] = deque()
+        while start < len(prompt):
+            signal.check()
+            end = min(start + self.plan.prefill_chunk, len(prompt))
+            self._reserve(end)
+            self._executor.write("tokens", _words(prompt[start:end]))
+            symbols = {"n": end - start, "pos": start}
+            if end == len(prompt):
+                self._executor.submit(entries, symbols)
+            else:
+                self._pending.append(self._executor.step(entries, symbols, "token"))
+                flying.append((start, end))
+            await self._confirm(flying, prompt, on_progress, keep=int(end < len(prompt)))
+            start = end
+
+    async def _confirm(
+        self,
+        flying: deque[tuple[int, int]],
+        prompt: Sequence[int],
+        on_progress: OnProgress,
+        *,
+        keep: int,
+    ) -> None:
+        """Wait for all but the newest `keep` chunks; those keep the device busy meanwhile."""
+        while len(flying) > keep:
+            start, end = flying.popleft()
+            await self._pending.popleft()
+            self._cache.append(prompt[start:end])
+            on_progress(Progress("prefill", end, len(prompt), "tokens"))
+
+    def _prepare_sampling(self, generation: Generation, cached: int) -> None:
+        """Write the sampler record, and count the cached part of the prompt when that matters."""
+        if generation.params.entry == "sample":
+            self._executor.write("sampler", generation.params.record())
+        if not generation.params.penalized:
+            return
+        self._executor.submit(("reset",), {})
+        for start in range(0, cached, self.plan.prefill_chunk):
+            chunk = generation.prompt[start : min(start + self.plan.prefill_chunk, cached)]
+            self._executor.write("tokens", _words(chunk))
+            self._executor.submit(("count",), {"n": len(chunk)})
+
+    def _decode(self, entry: str, position: int) -> Awaitable[int]:
+        self._reserve(position + 1)
+        return self._executor.step(("decode", entry), {"pos": position}, "token")
+
+    def _reserve(self, length: int) -> None:
+        self._cache.reserve(length)
+        update = self._cache.unsynced()
+        if update is not None:
+            offset, data = update
+            self._executor.write("page_table", data, offset=offset)
+
+    def _checked(self, token: int) -> int:
+        if not 0 <= token < self.plan.vocab_size:
+            raise ModelpressError(
+                "internal",
+                f"the device drew token {token}, outside the vocabulary of "
+                f"{self.plan.vocab_size}; try another variant of the model",
+                details={"token": token, "variant": self.plan.variant},
+            )
+        return token
+
+
+def num_pages(plan: Plan, context: int) -> int:
+    """Pages of KV cache that hold `context` tokens."""
+    return -(-context // plan.page_size)
+
+
+def _words(tokens: Sequence[int]) -> bytes:
+    return array("i", tokens).tobytes()
