@@ -1,0 +1,187 @@
+"""The compiler's story: a family's Relax module to one plan per class of device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.plan import PLAN_FORMAT, Buffer, Expr, Plan
+from runtime.progress import OnProgress, Progress, ignore_progress
+
+from .families import FAMILIES, Family
+from .families.family import ModuleShape
+from .kernels import PROFILES, Op, Profile, kernel_for
+from .linearize import PlanBuilder
+from .memory import measure_limits, measure_memory
+from .passes import lower_graph
+from .schemes import Scheme
+from .tvm_kernels import webgpu_target
+from .weight_specs import WeightSpec
+
+VARIANTS = ("f16+subgroups", "f16", "base", "software")
+"""From most to least demanding; `software` asks what `base` asks, tuned for processors."""
+FEATURES = {
+    "f16+subgroups": ("shader-f16", "subgroups"),
+    "f16": ("shader-f16",),
+    "base": (),
+    "software": (),
+}
+PAGE_SIZE = 16
+PREFILL_CHUNK = 256
+SOFTWARE_PREFILL_CHUNK = 64
+"""Small, so that progress and stop are felt on a device that takes a second for it."""
+
+
+def compile_plans(
+    *,
+    model_id: str,
+    family: str,
+    config: Mapping[str, Any],
+    scheme: Scheme,
+    context: int,
+    page_size: int = PAGE_SIZE,
+    prefill_chunk: int | None = None,
+    variants: tuple[str, ...] = VARIANTS,
+    library: bool = True,
+    on_progress: OnProgress = ignore_progress,
+) -> tuple[Plan, ...]:
+    """One plan per variant, most demanding first.
+
+    `config` is the checkpoint's config.json; `context` the longest sequence in tokens;
+    `library=False` leaves every kernel of the model to TVM (the reference the library is tested
+    against). Raises UnsupportedError, CompileError.
+    """
+    reader = FAMILIES[family]
+    parsed = reader.read(config)
+    plans = []
+    for index, name in enumerate(variants):
+        on_progress(Progress("compile", index, len(variants), "plans"))
+        chunk = SOFTWARE_PREFILL_CHUNK if name == "software" else PREFILL_CHUNK
+        shape = ModuleShape(
+            context=context,
+            page_size=page_size,
+            prefill_chunk=min(prefill_chunk or chunk, context),
+            kv_dtype="f16" if PROFILES[name].f16 else "f32",
+        )
+        compiler = _Compiler(model_id, reader, parsed, scheme, shape, PROFILES[name])
+        plans.append(compiler.compile(library=library))
+    on_progress(Progress("compile", len(variants), len(variants), "plans"))
+    return tuple(plans)
+
+
+class _Compiler:
+    """One variant of one model."""
+
+    def __init__(
+        self,
+        model_id: str,
+        family: Family,
+        config: Any,
+        scheme: Scheme,
+        shape: ModuleShape,
+        profile: Profile,
+    ) -> None:
+        self.model_id, self.family, self.config = model_id, family, config
+        self.scheme, self.shape, self.profile = scheme, shape, profile
+        self.pages = -(-shape.context // shape.page_size)
+        self.specs = family.weights(config, shape.context)
+
+    def compile(self, *, library: bool) -> Plan:
+        module = self.family.module(self.config, self.scheme, self.shape)
+        bounds = {
+            "n": self.shape.prefill_chunk,
+            "pos": self.shape.context,
+            "pages": self.pages,
+        }
+        lowered = lower_graph(module.ir, webgpu_target(), bounds)
+        builder = PlanBuilder(self._kernel if library else lambda op: None)
+        builder.add_module(module, lowered, bounds)
+        builder.library = self._kernel
+        self._add_sampling(builder)
+        self._add_synthesis(builder)
+        weights = weight_buffers(self.specs, self.scheme)
+        scratch = tuple(builder.buffers.values())
+        buffers = (*weights, *module.caches, *scratch, *self._io_buffers())
+        return self._plan(builder, buffers)
+
+    def _kernel(self, op: Op) -> Any:
+        return kernel_for(op, self.profile)
+
+    def _plan(self, builder: PlanBuilder, buffers: tuple[Buffer, ...]) -> Plan:
+        kernels = tuple(builder.kernels[name] for name in sorted(builder.kernels))
+        plan = Plan(
+            format=PLAN_FORMAT,
+            model=self.model_id,
+            scheme=self.scheme.name,
+            variant=self.profile.name,
+            features=FEATURES[self.profile.name],
+            limits=measure_limits(buffers, kernels, builder.entries, pages=self.pages),
+            vocab_size=self.config.vocab_size,
+            context=self.shape.context,
+            page_size=self.shape.page_size,
+            prefill_chunk=self.shape.prefill_chunk,
+            buffers=buffers,
+            kernels=kernels,
+            entries=builder.entries,
+            memory=measure_memory(buffers, pages=self.pages, page_size=self.shape.page_size),
+        )
+        plan.check()
+        return plan
+
+    def _add_sampling(self, builder: PlanBuilder) -> None:
+        vocab = self.config.vocab_size
+        greedy = Op("argmax", {"vocab": vocab})
+        sample = Op("sample", {"vocab": vocab})
+        builder.add_entry("greedy", (), [(greedy, ("logits", "token"))])
+        bindings = ("logits", "sampler", "counts", "token")
+        builder.add_entry("sample", ("pos",), [(sample, bindings)])
+        count = Op("count", {"vocab": vocab, "n": "n"})
+        builder.add_entry("count", ("n",), [(count, ("tokens", "counts"))])
+        builder.add_entry("reset", (), [(Op("reset", {"vocab": vocab}), ("counts",))])
+
+    def _add_synthesis(self, builder: PlanBuilder) -> None:
+        calls = []
+        for spec in self.specs:
+            for name, dtype, shape in spec.tensors(self.scheme):
+                words = _words(shape)
+                attrs: dict[str, Any] = {"kind": _fill(spec, name, dtype), "count": words}
+                if spec.kind == "rope":
+                    attrs["columns"] = shape[1]
+                calls.append((Op("fill", attrs), (name,)))
+        builder.add_entry("synthesize", ("seed",), calls)
+
+    def _io_buffers(self) -> tuple[Buffer, ...]:
+        vocab = self.config.vocab_size
+        return (
+            Buffer("tokens", "io", "i32", Expr(4 * self.shape.prefill_chunk)),
+            Buffer("token", "io", "i32", Expr(4)),
+            Buffer("page_table", "io", "i32", Expr(("*", Expr(4), Expr("pages")))),
+            Buffer("logits", "io", "f32", Expr(4 * vocab)),
+            Buffer("sampler", "io", "u32", Expr(64)),
+            Buffer("counts", "io", "u32", Expr(4 * vocab)),
+        )
+
+
+def weight_buffers(specs: tuple[WeightSpec, ...], scheme: Scheme) -> tuple[Buffer, ...]:
+    """The plan buffers of all weights, in stream order."""
+    return tuple(
+        Buffer(name, "weight", dtype, Expr(4 * _words(shape)))
+        for spec in specs
+        for name, dtype, shape in spec.tensors(scheme)
+    )
+
+
+def _fill(spec: WeightSpec, name: str, dtype: str) -> str:
+    if spec.kind != "matrix":
+        return "rope" if spec.kind == "rope" else "ones"
+    if dtype == "f32":
+        return "uniform"
+    return {"q": "bits", "s": "scales", "w": "halves"}[name.rpartition(".")[2]]
+
+
+def _words(shape: tuple[int, ...]) -> int:
+    """Elements of a weight buffer; every stored type is 4 bytes wide."""
+    count = 1
+    for size in shape:
+        count *= size
+    return count

@@ -1,0 +1,142 @@
+"""The decoder shared by families of the Llama shape, as a Relax module with two entries.
+
+`prefill`: tokens i32[n] from position pos; `decode`: one token. Both append to the KV cache and
+return the logits f32[1, vocab] of the last token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tvm import relax, tirx
+from tvm.relax.frontend.nn import Tensor
+
+from runtime.plan import Buffer, Expr
+
+from ..layers import TVM_DTYPES, CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
+from ..schemes import Scheme
+from ..weight_specs import WeightSpec
+from .family import Module, ModuleShape
+
+
+def build_module(
+    config: Any, specs: tuple[WeightSpec, ...], scheme: Scheme, shape: ModuleShape
+) -> Module:
+    """Both entries, with the plan buffer behind every parameter and result."""
+    layout = CacheLayout(config.kv_heads, shape.page_size, config.head_dim, shape.kv_dtype)
+    caches = tuple(f"kv.{i}.{part}" for i in range(config.layers) for part in ("k", "v"))
+    weights = [tensor for spec in specs for tensor in spec.tensors(scheme)]
+    builder = relax.BlockBuilder()
+    inputs, outputs = {}, {}
+    for entry, tokens in (("prefill", "tokens"), ("decode", "token")):
+        params = _Parameters(entry, tokens, layout, caches, weights)
+        with builder.function(entry, params.variables):
+            with builder.dataflow():
+                decoder = Decoder(config, specs, scheme, layout, params.tensors)
+                results = decoder.forward(
+                    params.tensors[tokens], params.step(), [params.tensors[c] for c in caches]
+                )
+                output = builder.emit_output(relax.Tuple([result._expr for result in results]))
+            builder.emit_func_output(output)
+        inputs[entry] = params.names
+        outputs[entry] = ("logits", *caches)
+    return Module(builder.get(), inputs, outputs, _cache_buffers(layout, caches))
+
+
+class _Parameters:
+    """The Relax variables of one entry, by the name of the plan buffer behind each."""
+
+    def __init__(
+        self,
+        entry: str,
+        tokens: str,
+        layout: CacheLayout,
+        caches: tuple[str, ...],
+        weights: list[tuple[str, Any, tuple[int, ...]]],
+    ) -> None:
+        n = tirx.Var("n", "int64") if entry == "prefill" else 1
+        pages = tirx.Var("pages", "int64")
+        self.pos = tirx.Var("pos", "int64")
+        self._variables = {
+            tokens: _variable(tokens, (n,), "i32"),
+            "pos": relax.Var("pos", relax.ShapeType([self.pos])),
+            "page_table": _variable("page_table", (pages,), "i32"),
+        }
+        cache = (pages, layout.kv_heads, layout.page_size, layout.head_dim)
+        for name in caches:
+            self._variables[name] = _variable(name, cache, layout.dtype)
+        for name, dtype, dims in weights:
+            self._variables[name] = _variable(name, dims, dtype)
+        self.tensors = {k: Tensor(_expr=v) for k, v in self._variables.items() if k != "pos"}
+
+    @property
+    def variables(self) -> list[relax.Var]:
+        return list(self._variables.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._variables)
+
+    def step(self) -> Step:
+        return Step(self.pos, self.tensors["page_table"], self.tensors["rope"])
+
+
+def _variable(name: str, dims: tuple[Any, ...], dtype: str) -> relax.Var:
+    return relax.Var(name.replace(".", "_"), relax.TensorType(dims, TVM_DTYPES[dtype]))
+
+
+def _cache_buffers(layout: CacheLayout, caches: tuple[str, ...]) -> tuple[Buffer, ...]:
+    size = layout.kv_heads * layout.page_size * layout.head_dim
+    size *= 4 if layout.dtype == "f32" else 2
+    nbytes = Expr(("*", Expr(size), Expr("pages")))
+    return tuple(Buffer(name, "kv", layout.dtype, nbytes) for name in caches)
+
+
+class Decoder:
+    """The forward pass over named weights."""
+
+    def __init__(
+        self,
+        config: Any,
+        specs: tuple[WeightSpec, ...],
+        scheme: Scheme,
+        layout: CacheLayout,
+        tensors: Mapping[str, Tensor],
+    ) -> None:
+        self.config, self.layout, self.tensors = config, layout, tensors
+        self.matrices = {
+            spec.name: Matrix(spec, scheme, tensors) for spec in specs if spec.kind == "matrix"
+        }
+
+    def forward(self, tokens: Tensor, step: Step, caches: list[Tensor]) -> tuple[Tensor, ...]:
+        """(logits f32[1, vocab], every cache buffer)."""
+        x = self.matrices["embedding"].embed(tokens)
+        results: list[Tensor] = []
+        for index in range(self.config.layers):
+            x, cache = self.layer(index, x, step, (caches[2 * index], caches[2 * index + 1]))
+            results += cache
+        x = x if x.shape[0] == 1 else last_row(x)
+        x = rms_norm(x, self.tensors["norm"], self.config.rms_norm_eps)
+        head = self.matrices.get("lm_head", self.matrices["embedding"])
+        return (head.multiply(x), *results)
+
+    def layer(
+        self, index: int, x: Tensor, step: Step, cache: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One block: x f32[n, hidden] -> (x, cache)."""
+        config, name, matrices = self.config, f"layers.{index}", self.matrices
+        hidden = rms_norm(x, self.tensors[f"{name}.input_norm"], config.rms_norm_eps)
+        attended, cache = attend(
+            matrices[f"{name}.qkv"].multiply(hidden),
+            step,
+            cache,
+            self.layout,
+            heads=config.heads,
+            window=config.window,
+            scale=config.head_dim**-0.5,
+        )
+        x = matrices[f"{name}.output"].multiply(attended, x)
+        hidden = rms_norm(x, self.tensors[f"{name}.post_norm"], config.rms_norm_eps)
+        hidden = gate_up(hidden, matrices[f"{name}.gate_up"])
+        return matrices[f"{name}.down"].multiply(hidden, x), cache

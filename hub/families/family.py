@@ -1,0 +1,128 @@
+"""What a family is: the protocol, the facts every family knows, and strict config reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from runtime.plan import Buffer
+
+from ..errors import UnsupportedError
+from ..schemes import Scheme
+from ..weight_specs import WeightSpec
+
+
+class FamilyConfig(Protocol):
+    """Facts that the compiler, the manifest and the catalogue need; sizes in elements."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def parameters(self) -> int: ...
+
+
+class Family(Protocol):
+    """One architecture. `module` returns the Relax module and its entry functions' inputs."""
+
+    def recognises(self, config: Mapping[str, Any]) -> bool:
+        """Whether this config.json is of the family."""
+        ...
+
+    def read(self, config: Mapping[str, Any]) -> Any:
+        """The family's config; UnsupportedError names an option it does not compute."""
+        ...
+
+    def weights(self, config: Any, context: int) -> tuple[WeightSpec, ...]:
+        """What to take from a checkpoint, in the order the device needs it."""
+        ...
+
+    def module(self, config: Any, scheme: Scheme, shape: ModuleShape) -> Module:
+        """Relax functions `prefill` and `decode`."""
+        ...
+
+
+class ModuleShape:
+    """What a plan variant fixes besides the model: context, pages, KV element type."""
+
+    __slots__ = ("context", "kv_dtype", "page_size", "prefill_chunk")
+
+    def __init__(
+        self, *, context: int, page_size: int, prefill_chunk: int, kv_dtype: str
+    ) -> None:
+        self.context, self.page_size = context, page_size
+        self.prefill_chunk, self.kv_dtype = prefill_chunk, kv_dtype
+
+
+class Module:
+    """A Relax module with the plan buffer behind each parameter of each function.
+
+    `inputs[function]` names the buffer (or the symbol `pos`) of every parameter, in order;
+    `outputs[function]` the buffers of the results; `caches` declares the KV buffers.
+    """
+
+    __slots__ = ("caches", "inputs", "ir", "outputs")
+
+    def __init__(
+        self,
+        ir: Any,
+        inputs: Mapping[str, tuple[str, ...]],
+        outputs: Mapping[str, tuple[str, ...]],
+        caches: tuple[Buffer, ...],
+    ) -> None:
+        self.ir, self.inputs, self.outputs, self.caches = ir, inputs, outputs, caches
+
+
+class Reader:
+    """Reads a config.json strictly: every key is consumed or known to be harmless."""
+
+    def __init__(self, config: Mapping[str, Any], family: str, ignored: frozenset[str]) -> None:
+        self._left = {k: v for k, v in config.items() if k not in ignored}
+        self._family = family
+
+    def take(self, key: str, kind: type, default: Any = ...) -> Any:
+        """The value of `key`, of type `kind`; UnsupportedError when missing or of another type."""
+        value = self._left.pop(key, default)
+        if value is ...:
+            raise UnsupportedError(f"config.json lacks {key!r}, which {self._family} needs")
+        if value is None or value is default:
+            return None if default is ... else default
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise UnsupportedError(
+                f"config.json: {key} is {value!r}, expected a {kind.__name__}"
+            )
+        return value
+
+    def expect(self, key: str, *allowed: Any) -> None:
+        """`key` is absent or one of `allowed`; anything else is not computed by the family."""
+        value = self._left.pop(key, allowed[0])
+        if value not in allowed:
+            raise UnsupportedError(
+                f"config.json: {key} = {value!r} is not supported by the family "
+                f"{self._family!r} (supported: {', '.join(map(repr, allowed))})"
+            )
+
+    def done(self) -> None:
+        """Nothing unknown may be left: an unread option could change the computation."""
+        if self._left:
+            key, value = next(iter(sorted(self._left.items())))
+            raise UnsupportedError(
+                f"config.json: {key} = {value!r} is not known to the family {self._family!r}; "
+                "computing the model without it could be wrong"
+            )
+
+
+CheckTensor = Callable[[str], bool]

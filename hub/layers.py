@@ -1,0 +1,149 @@
+"""Layers that families share: `relax.frontend.nn` calls to the operators of `operators.py`.
+
+Weights come by the buffer names of their WeightSpec, so the Relax function's parameters and the
+weight index agree by construction. Activations are float32 everywhere; only the KV cache
+changes its type between plan variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import relax, tirx
+from tvm.relax.frontend.nn import Tensor, op
+
+from . import operators
+from .schemes import Scheme
+from .weight_specs import WeightSpec
+
+F32 = "float32"
+TVM_DTYPES = {"f32": "float32", "f16": "float16", "i32": "int32", "u32": "uint32"}
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLayout:
+    """How one layer's KV cache lies in its two buffers: [pages, kv_heads, page_size, head_dim]."""
+
+    kv_heads: int
+    page_size: int
+    head_dim: int
+    dtype: str
+    """"f32" or "f16"."""
+
+    def placeholder(self, pages: Any) -> Tensor:
+        """A tensor of this layout, to declare results with."""
+        shape = (pages, self.kv_heads, self.page_size, self.head_dim)
+        return Tensor.placeholder(shape, TVM_DTYPES[self.dtype])
+
+
+class Matrix:
+    """A stored matrix [rows, cols] under a scheme, in parts that each fit one binding."""
+
+    def __init__(self, spec: WeightSpec, scheme: Scheme, tensors: Mapping[str, Tensor]) -> None:
+        self.spec, self.scheme = spec, scheme
+        self.parts = spec.parts(scheme)
+        self.buffers = [
+            [tensors[f"{part.name}.{suffix}"] for suffix, _, _ in scheme.buffers(1, spec.cols)]
+            for part in self.parts
+        ]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids i32[n] -> f32[n, cols]."""
+        out = None
+        for part, weights in zip(self.parts, self.buffers, strict=True):
+            func = operators.embedding(
+                self.scheme.name, part.rows, self.spec.cols, part.start, self.spec.rows
+            )
+            out = _into(func, "embedding", [ids, *weights], out, (ids.shape[0], self.spec.cols))
+        assert out is not None
+        return out
+
+    def multiply(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """x f32[n, cols] -> x @ W^T (+ residual) f32[n, rows]."""
+        epilogue = "none" if residual is None else "add"
+        extra = [] if residual is None else [residual]
+        out = None
+        for part, weights in zip(self.parts, self.buffers, strict=True):
+            func = operators.matmul(
+                self.scheme.name, part.rows, self.spec.cols, part.start, self.spec.rows, epilogue
+            )
+            args = [x, *weights, *extra]
+            out = _into(func, "matmul", args, out, (x.shape[0], self.spec.rows))
+        assert out is not None
+        return out
+
+
+def _into(
+    func: tirx.PrimFunc, name: str, args: list[Tensor], out: Tensor | None, shape: tuple[Any, ...]
+) -> Tensor:
+    """The first part allocates the result, the others fill their share of the same buffer."""
+    placeholder = Tensor.placeholder(shape, F32)
+    if out is None:
+        return op.tensor_ir_op(func, name, args, placeholder)
+    return op.tensor_ir_inplace_op(func, name, [*args, out], [len(args)], placeholder)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Root mean square norm over the last axis (arXiv 1910.07467)."""
+    func = operators.rms_norm(x.shape[1], eps)
+    return op.tensor_ir_op(func, "rms_norm", [x, weight], Tensor.placeholder(x.shape, F32))
+
+
+def gate_up(x: Tensor, weight: Matrix) -> Tensor:
+    """silu(gate) * up of one stacked matrix [gate; up] (SwiGLU, arXiv 2002.05202)."""
+    spec = weight.spec
+    if len(weight.parts) > 1:
+        gate, up = op.split(weight.multiply(x), 2, axis=1)
+        return op.silu(gate) * up
+    func = operators.gate_up(weight.scheme.name, spec.rows, spec.cols)
+    out = Tensor.placeholder((x.shape[0], spec.rows // 2), F32)
+    return op.tensor_ir_op(func, "gate_up", [x, *weight.buffers[0]], out)
+
+
+def last_row(x: Tensor) -> Tensor:
+    """The last token's row, [1, cols]."""
+    func = operators.last_row(x.shape[1])
+    return op.tensor_ir_op(func, "last_row", [x], Tensor.placeholder((1, x.shape[1]), F32))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What every layer of one forward pass shares."""
+
+    pos: Any
+    """Symbolic: tokens already cached."""
+    page_table: Tensor
+    rope: Tensor
+
+
+def attend(
+    qkv: Tensor,
+    step: Step,
+    cache: tuple[Tensor, Tensor],
+    layout: CacheLayout,
+    *,
+    heads: int,
+    window: int,
+    scale: float,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Rope, append to the paged cache, causal attention: qkv -> (f32[n, heads*D], cache)."""
+    n, pages = qkv.shape[0], step.page_table.shape[0]
+    shape = (heads, layout.kv_heads, layout.head_dim, layout.page_size, layout.dtype)
+    query = Tensor.placeholder((n, heads * layout.head_dim), F32)
+    pos = relax.ShapeExpr([step.pos])
+    q, k, v = op.tensor_ir_inplace_op(
+        operators.rope_append(*shape, step.rope.shape[0]),
+        "rope_append",
+        [qkv, step.rope, step.page_table, *cache, pos],
+        [-1, 3, 4],
+        [query, layout.placeholder(pages), layout.placeholder(pages)],
+    )
+    out = op.tensor_ir_op(
+        operators.attention(*shape, window, scale),
+        "attention",
+        [q, step.page_table, k, v, pos],
+        query,
+    )
+    return out, (k, v)
