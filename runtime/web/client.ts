@@ -1,0 +1,217 @@
+/** The engine for pages: `createEngine`, and what it gives.
+ *
+ * import { createEngine } from "./engine/client.js";
+ * const engine = await createEngine({ model: "press-guide" });
+ * const reply = await engine.chat.completions.create({ messages: [{ role: "user", content: "Hi" }] });
+ */
+
+import type { CachedModel } from "./blob_cache.ts";
+import { Channel } from "./channel.ts";
+import { ChatStream } from "./chat_stream.ts";
+import type { DeviceInfo } from "./device.ts";
+import { aborted, ModelpressError } from "./errors.ts";
+import type { Progress } from "./formats.ts";
+import type { OpenOptions } from "./messages.ts";
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatCompletionRequest,
+  ModelList,
+  ModelSummary,
+  StreamingRequest,
+  WholeRequest,
+} from "./openai.ts";
+
+export { ModelpressError } from "./errors.ts";
+export type { ErrorCode, Progress } from "./formats.ts";
+export type { CachedModel } from "./blob_cache.ts";
+export type { ChatStream } from "./chat_stream.ts";
+export type { DeviceInfo } from "./device.ts";
+export type * from "./openai.ts";
+
+export type OnProgress = (progress: Progress) => void;
+
+export interface EngineOptions {
+  /** Loaded before `createEngine` resolves; without it, `load` or the first request loads one. */
+  readonly model?: string;
+  /** "q4", "q8"...; the model's first by default. */
+  readonly scheme?: string;
+  /** Where registry.json lies; the site's own by default. */
+  readonly registryUrl?: string | URL;
+  /** "auto", or a plan variant: one that cannot be honoured is an error. */
+  readonly variant?: string;
+  /** "synthetic" makes weights on the device, to measure before downloading. */
+  readonly weights?: "real" | "synthetic";
+  /** Tokens of context; the model's own by default. */
+  readonly context?: number;
+  /** Steps queued ahead, 1 to 8. */
+  readonly depth?: number;
+  readonly onProgress?: OnProgress;
+  /** Troubles that stop nothing, such as "quota_exceeded": the model is not kept. */
+  readonly onWarning?: (warning: ModelpressError) => void;
+  /** Stops the start and the first load. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RequestOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface LoadOptions extends RequestOptions {
+  readonly onProgress?: OnProgress;
+}
+
+/** Device, variant, memory by role in bytes, dispatches a decode step; more as models offer it. */
+export interface EngineInfo {
+  readonly device: DeviceInfo;
+  /** Whether downloads are kept for the next visit; false after the quota was exceeded. */
+  readonly cache: { readonly keeps: boolean };
+  readonly [fact: string]: unknown;
+}
+
+/** An engine of its own in a worker of its own. */
+export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
+  const { model, registryUrl, onProgress, onWarning, signal } = options;
+  const channel = new Channel(new URL("./worker.js", import.meta.url), onWarning);
+  const stop = (): void => channel.end(aborted());
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
+  try {
+    const url = new URL(registryUrl ?? new URL("../hub/registry.json", import.meta.url), document.baseURI);
+    const open = { registryUrl: url.href, model: model ?? null, engine: engineOptions(options) };
+    await channel.open(open, { onProgress });
+    if (model !== undefined) await channel.call("load", model, { onProgress });
+    return new Engine(channel);
+  } catch (error) {
+    channel.end(ModelpressError.from(error));
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+function engineOptions(options: EngineOptions): OpenOptions["engine"] {
+  const { scheme, variant, weights, context, depth } = options;
+  return {
+    ...(scheme !== undefined && { scheme }),
+    ...(variant !== undefined && { variant }),
+    ...(weights !== undefined && { weights }),
+    ...(context !== undefined && { context }),
+    ...(depth !== undefined && { depth }),
+  };
+}
+
+export class Engine {
+  readonly chat: { readonly completions: ChatCompletions };
+  readonly cache: EngineCache;
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+    this.chat = { completions: new ChatCompletions(channel) };
+    this.cache = new EngineCache(channel);
+  }
+
+  /** The models of the hub, first the one that visitors meet first. */
+  async models({ signal }: RequestOptions = {}): Promise<readonly ModelSummary[]> {
+    const list = (await this.#channel.call("models", "", { signal })) as ModelList;
+    return list.data;
+  }
+
+  /** Loads a model, in place of the one before. */
+  async load(id: string, { signal, onProgress }: LoadOptions = {}): Promise<EngineInfo> {
+    return (await this.#channel.call("load", id, { signal, onProgress })) as EngineInfo;
+  }
+
+  async unload(id: string): Promise<void> {
+    await this.#channel.call("unload", id);
+  }
+
+  async info(): Promise<EngineInfo> {
+    return (await this.#channel.call("info")) as EngineInfo;
+  }
+
+  /** Measures the loaded model; `request` as runtime/api.py has it. */
+  async bench(
+    request: { readonly [name: string]: unknown }, { signal, onProgress }: LoadOptions = {},
+  ): Promise<{ readonly [name: string]: unknown }> {
+    const text = JSON.stringify(request);
+    const result = await this.#channel.call("bench", text, { signal, onProgress });
+    return result as { readonly [name: string]: unknown };
+  }
+
+  /** Frees the device and ends the worker; whatever still runs is aborted. */
+  async close(): Promise<void> {
+    const done = this.#channel.call("close").catch(() => undefined);
+    const late = new Promise((resolve) => setTimeout(resolve, 2000));
+    await Promise.race([done, late]);
+    this.#channel.end(new ModelpressError("aborted", "the engine is closed: create another"));
+  }
+}
+
+export class ChatCompletions {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  /** OpenAI's `chat.completions.create`; a stream is given once the request is known to be good. */
+  create(request: StreamingRequest, options?: RequestOptions): Promise<ChatStream>;
+  create(request: WholeRequest, options?: RequestOptions): Promise<ChatCompletion>;
+  create(
+    request: ChatCompletionRequest, options?: RequestOptions,
+  ): Promise<ChatCompletion | ChatStream>;
+  async create(
+    request: ChatCompletionRequest, { signal }: RequestOptions = {},
+  ): Promise<ChatCompletion | ChatStream> {
+    const text = JSON.stringify(request);
+    if (request.stream === true) return this.#stream(text, signal);
+    return (await this.#channel.call("chat", text, { signal })) as ChatCompletion;
+  }
+
+  /** Resolves with the first chunk: whatever is wrong with the request is thrown before. */
+  async #stream(text: string, signal: AbortSignal | undefined): Promise<ChatStream> {
+    const controller = new AbortController();
+    const both = signal ? AbortSignal.any([signal, controller.signal]) : controller.signal;
+    const stream = new ChatStream(controller);
+    await new Promise<void>((resolve, reject) => {
+      const onChunk = (value: unknown): void => {
+        stream.push(value as ChatCompletionChunk);
+        resolve();
+      };
+      const fail = (error: unknown): void => {
+        stream.finish(ModelpressError.from(error));
+        reject(error as Error);
+      };
+      const finish = (): void => {
+        stream.finish();
+        resolve();
+      };
+      this.#channel.call("chat_stream", text, { signal: both, onChunk }).then(finish, fail);
+    });
+    return stream;
+  }
+}
+
+/** What this browser keeps of the models. */
+export class EngineCache {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  async list(): Promise<readonly CachedModel[]> {
+    return (await this.#channel.call("cache_list")) as CachedModel[];
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#channel.call("cache_remove", id);
+  }
+
+  /** Asks the browser never to evict; false when it declines, "quota_exceeded" when too late. */
+  async persist(): Promise<boolean> {
+    return (await this.#channel.call("cache_persist")) as boolean;
+  }
+}

@@ -1,0 +1,179 @@
+/** Replays plans on WebGPU: the TypeScript half of the `Executor` protocol of runtime/executor.py.
+ *
+ * Everything is made once in `prepare`; a step evaluates a few expressions, writes one uniform
+ * buffer and submits one pass. It knows buffers and symbols, not tokens.
+ */
+
+import type { DeviceInfo } from "./device.ts";
+import { Device, requireFit } from "./device.ts";
+import { ModelpressError } from "./errors.ts";
+import type { Plan, WeightIndex } from "./formats.ts";
+import type { Buffers } from "./program.ts";
+import { makeBuffers, Program } from "./program.ts";
+import type { OnCompiled } from "./pipelines.ts";
+import { Pipelines } from "./pipelines.ts";
+import { Readback } from "./readback.ts";
+import type { Storage } from "./storage.ts";
+import type { UploadOptions } from "./upload.ts";
+import { uploadWeights } from "./upload.ts";
+
+/** Symbols as they come over from Python. */
+export type SymbolRecord = { readonly [name: string]: number };
+
+/** A device with what was made on it. */
+interface Opened {
+  readonly device: Device;
+  readonly pipelines: Pipelines;
+  readonly readback: Readback;
+}
+
+export class Executor {
+  #opened: Promise<Opened> | undefined;
+  #current: Opened | undefined;
+  #program: Program | undefined;
+  #buffers: Promise<{ readonly plan: Plan; readonly buffers: Buffers }> | undefined;
+
+  /** The adapter's facts; opens the device on first use and again after it was lost. */
+  async device(): Promise<DeviceInfo> {
+    return (await this.#open()).device.info;
+  }
+
+  /** Starts compiling a plan's kernels before anyone asks; `prepare` finds them done. */
+  async precompile(text: string): Promise<void> {
+    const { device, pipelines } = await this.#open();
+    const plan = parsePlan(text);
+    requireFit(plan, device.info);
+    await pipelines.compile(plan, () => undefined);
+  }
+
+  /** Compiles every kernel and makes every buffer and bind group; releases the plan before. */
+  async prepare(text: string, pages: number, onCompiled: OnCompiled): Promise<void> {
+    const plan = parsePlan(text);
+    await this.release();
+    const opening = this.#open();
+    const made = opening.then(async ({ device }) => {
+      requireFit(plan, device.info);
+      return { plan, buffers: await makeBuffers(device, plan, pages) };
+    });
+    this.#buffers = made;
+    made.catch(() => undefined);
+    const { device, pipelines } = await opening;
+    const compiling = pipelines.compile(plan, onCompiled);
+    compiling.catch(() => undefined);
+    const { buffers } = await made;
+    const program = await Program.build(device, plan, buffers, await compiling);
+    if (this.#buffers !== made) {
+      program.destroy();
+      throw new ModelpressError("aborted", "another plan was prepared meanwhile");
+    }
+    pipelines.keepOnly(plan);
+    this.#program = program;
+  }
+
+  /** Fetches, verifies and writes every chunk; may run while `prepare` compiles. */
+  async upload(text: string, storage: Storage, options: UploadOptions): Promise<void> {
+    if (!this.#buffers) throw notPrepared();
+    const { buffers, plan } = await this.#buffers;
+    const { device } = await this.#open();
+    await uploadWeights(device, plan, buffers, JSON.parse(text) as WeightIndex, storage, options);
+    device.check();
+  }
+
+  write(buffer: string, data: Uint8Array<ArrayBuffer>, offset: number): void {
+    const { device, program } = this.#ready();
+    device.gpu.queue.writeBuffer(program.buffer(buffer), offset, data);
+  }
+
+  submit(entries: readonly string[], symbols: SymbolRecord): void {
+    const { device, program } = this.#ready();
+    const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
+    program.encode(encoder, entries, new Map(Object.entries(symbols)));
+    device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  /** `submit`, then the first i32 of `read`; at most 8 in flight, resolved in order. */
+  step(entries: readonly string[], symbols: SymbolRecord, read: string): Promise<number> {
+    const { device, program, readback } = this.#ready();
+    const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
+    const slot = readback.take();
+    try {
+      program.encode(encoder, entries, new Map(Object.entries(symbols)));
+      encoder.copyBufferToBuffer(program.buffer(read), 0, slot, 0, 4);
+      device.gpu.queue.submit([encoder.finish()]);
+    } catch (error) {
+      readback.give(slot);
+      throw error;
+    }
+    return readback.word(slot);
+  }
+
+  /** Bytes of a buffer after everything queued so far. */
+  async read(buffer: string, nbytes: number, offset: number): Promise<Uint8Array> {
+    const { program, readback } = this.#ready();
+    return readback.bytes(program.buffer(buffer), nbytes, offset);
+  }
+
+  async synchronize(): Promise<void> {
+    const { device } = this.#ready();
+    await device.guard(device.gpu.queue.onSubmittedWorkDone());
+    device.check();
+  }
+
+  /** Frees the plan's buffers; pipelines stay until another plan is prepared. */
+  async release(): Promise<void> {
+    const pending = this.#buffers;
+    const program = this.#program;
+    this.#program = undefined;
+    this.#buffers = undefined;
+    program?.destroy();
+    if (program || !pending) return;
+    // A prepare that failed or still compiles has made buffers that no program owns.
+    const made = await pending.catch(() => undefined);
+    for (const buffer of made?.buffers.values() ?? []) buffer.destroy();
+  }
+
+  async close(): Promise<void> {
+    await this.release();
+    this.#current?.device.destroy();
+    this.#current = undefined;
+    this.#opened = undefined;
+  }
+
+  /** Drops the device, lost or not, and opens a new one; a plan must be prepared again. */
+  async reopen(): Promise<DeviceInfo> {
+    await this.close();
+    return this.device();
+  }
+
+  async #open(): Promise<Opened> {
+    if (this.#current?.device.isLost) await this.close();
+    this.#opened ??= openDevice();
+    const opened = this.#opened;
+    try {
+      this.#current = await opened;
+      return this.#current;
+    } catch (error) {
+      if (this.#opened === opened) this.#opened = undefined;
+      throw error;
+    }
+  }
+
+  #ready(): Opened & { readonly program: Program } {
+    this.#current?.device.check();
+    if (!this.#current || !this.#program) throw notPrepared();
+    return { ...this.#current, program: this.#program };
+  }
+}
+
+async function openDevice(): Promise<Opened> {
+  const device = await Device.open();
+  return { device, pipelines: new Pipelines(device), readback: new Readback(device) };
+}
+
+function parsePlan(text: string): Plan {
+  return JSON.parse(text) as Plan;
+}
+
+function notPrepared(): ModelpressError {
+  return new ModelpressError("internal", "no plan is prepared on the device");
+}

@@ -1,0 +1,45 @@
+/** Integer expressions of a plan, turned once into closures: same values as `Expr.evaluate`. */
+
+import { ModelpressError } from "./errors.ts";
+import type { Expr, Operator } from "./formats.ts";
+
+export type Symbols = ReadonlyMap<string, number>;
+export type Evaluate = (symbols: Symbols) => number;
+
+/** An expression ready to run: a number when it names no symbol, else a function of them. */
+export type Compiled = number | Evaluate;
+
+const OPERATIONS: { readonly [operator in Operator]: (a: number, b: number) => number } = {
+  "+": (a, b) => a + b,
+  "-": (a, b) => a - b,
+  "*": (a, b) => a * b,
+  "//": (a, b) => Math.floor(a / b),
+  "%": (a, b) => a - b * Math.floor(a / b),
+  min: Math.min,
+  max: Math.max,
+  "<<": (a, b) => a * 2 ** b,
+  ">>": (a, b) => Math.floor(a / 2 ** b),
+  "&": (a, b) => Number(BigInt(a) & BigInt(b)),
+};
+
+export function compileExpr(expr: Expr): Compiled {
+  if (typeof expr === "number") return expr;
+  if (typeof expr === "string") return (symbols) => lookUp(symbols, expr);
+  const operation = OPERATIONS[expr[0]];
+  const left = compileExpr(expr[1]);
+  const right = compileExpr(expr[2]);
+  if (typeof left === "number" && typeof right === "number") return operation(left, right);
+  return (symbols) => operation(evaluate(left, symbols), evaluate(right, symbols));
+}
+
+export function evaluate(compiled: Compiled, symbols: Symbols): number {
+  return typeof compiled === "number" ? compiled : compiled(symbols);
+}
+
+function lookUp(symbols: Symbols, name: string): number {
+  const value = symbols.get(name);
+  if (value === undefined) {
+    throw new ModelpressError("internal", `the plan needs the symbol ${name}, which is not given`);
+  }
+  return value;
+}

@@ -1,0 +1,187 @@
+/** One way to fetch bytes: streamed with progress, and one retry policy for everything.
+ *
+ * Network failures, stalls, 408, 429 and 5xx are tried again with exponential backoff and jitter,
+ * after what Retry-After asks for; any other status is final.
+ */
+
+import { aborted, checkAborted, ModelpressError } from "./errors.ts";
+
+export const MAX_TRIES = 5;
+const FIRST_DELAY_MS = 300;
+const MAX_DELAY_MS = 60_000;
+const STALL_MS = 30_000;
+
+export interface FetchOptions {
+  /** Bytes expected: a body of another length is not what was asked for. */
+  readonly nbytes?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes that arrived since the last call; negative when a try starts over. */
+  readonly onBytes?: ((delta: number) => void) | undefined;
+  readonly cache?: RequestCache;
+  readonly tries?: number;
+}
+
+/** A failed try: `retry` says whether another may help, `delayMs` what the server asked for. */
+class TryError extends Error {
+  readonly status: number | undefined;
+  readonly retry: boolean;
+  readonly delayMs: number | undefined;
+
+  constructor(message: string, retry: boolean, status?: number, delayMs?: number) {
+    super(message);
+    this.retry = retry;
+    this.status = status;
+    this.delayMs = delayMs;
+  }
+}
+
+/** The body at `url`; raises "network" naming `name` and the status, or "aborted". */
+export async function fetchBytes(
+  url: string, name: string, options: FetchOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const tries = options.tries ?? MAX_TRIES;
+  for (let count = 1; ; count += 1) {
+    try {
+      return await fetchOnce(url, options);
+    } catch (error) {
+      checkAborted(options.signal);
+      if (!(error instanceof TryError)) throw error;
+      if (!error.retry || count >= tries) throw networkError(name, error, count);
+      await pause(error.delayMs ?? backoff(count), options.signal);
+    }
+  }
+}
+
+async function fetchOnce(
+  url: string, { nbytes, signal, onBytes, cache }: FetchOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const stall = new Stall(signal);
+  let seen = 0;
+  try {
+    const response = await fetch(url, { cache: cache ?? "default", signal: stall.signal });
+    if (!response.ok) throw statusError(response);
+    const body = new Body(nbytes);
+    for await (const part of response.body ?? []) {
+      stall.reset();
+      body.append(part);
+      seen += part.byteLength;
+      onBytes?.(part.byteLength);
+    }
+    return body.bytes();
+  } catch (error) {
+    onBytes?.(-seen);
+    if (error instanceof TryError || error instanceof ModelpressError) throw error;
+    const reason = stall.expired ? "no answer for 30 seconds" : (error as Error).message;
+    throw new TryError(reason, true);
+  } finally {
+    stall.stop();
+  }
+}
+
+/** Aborts a request that brings nothing for `STALL_MS`, or whose caller gave up. */
+class Stall {
+  readonly #controller = new AbortController();
+  readonly #caller: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.#controller.abort();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  expired = false;
+
+  constructor(caller: AbortSignal | undefined) {
+    this.#caller = caller;
+    caller?.addEventListener("abort", this.#onAbort);
+    this.reset();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  reset(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.expired = true;
+      this.#controller.abort();
+    }, STALL_MS);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#caller?.removeEventListener("abort", this.#onAbort);
+    this.#controller.abort();
+  }
+}
+
+/** Bytes as they arrive: into one array when the length is known. */
+class Body {
+  readonly #whole: Uint8Array<ArrayBuffer> | undefined;
+  readonly #parts: Uint8Array<ArrayBuffer>[] = [];
+  #length = 0;
+
+  constructor(nbytes: number | undefined) {
+    this.#whole = nbytes === undefined ? undefined : new Uint8Array(nbytes);
+  }
+
+  append(part: Uint8Array<ArrayBuffer>): void {
+    if (!this.#whole) this.#parts.push(part);
+    else if (this.#length + part.byteLength <= this.#whole.byteLength) {
+      this.#whole.set(part, this.#length);
+    }
+    this.#length += part.byteLength;
+  }
+
+  /** What arrived; of another length than expected it is empty, so that no digest fits it. */
+  bytes(): Uint8Array<ArrayBuffer> {
+    if (this.#whole) {
+      return this.#length === this.#whole.byteLength ? this.#whole : new Uint8Array(0);
+    }
+    const all = new Uint8Array(this.#length);
+    let at = 0;
+    for (const part of this.#parts) {
+      all.set(part, at);
+      at += part.byteLength;
+    }
+    return all;
+  }
+}
+
+function statusError(response: Response): TryError {
+  const { status } = response;
+  void response.body?.cancel().catch(() => undefined);
+  const retry = status === 408 || status === 429 || status >= 500;
+  return new TryError(`HTTP ${status}`, retry, status, retryAfter(response.headers));
+}
+
+function networkError(name: string, error: TryError, tries: number): ModelpressError {
+  const again = error.retry
+    ? "Check the connection and try again"
+    : "The site is incomplete: whoever runs it should publish it again";
+  const message = `${name} could not be fetched (${error.message}, ${tries} tries). ${again}`;
+  return new ModelpressError("network", message, { file: name, status: error.status ?? null });
+}
+
+/** Milliseconds of a Retry-After header in seconds or as a date. */
+export function retryAfter(headers: Headers): number | undefined {
+  const value = headers.get("retry-after");
+  if (value === null) return undefined;
+  const seconds = Number(value);
+  const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(delay) ? undefined : Math.min(Math.max(delay, 0), MAX_DELAY_MS);
+}
+
+function backoff(count: number): number {
+  return FIRST_DELAY_MS * 2 ** (count - 1) * (0.5 + Math.random());
+}
+
+function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(aborted());
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, delayMs);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}

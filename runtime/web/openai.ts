@@ -1,0 +1,86 @@
+/** OpenAI's chat completions as this engine speaks them, field for field. */
+
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant" | "developer" | "tool";
+  readonly content: string | readonly { readonly type: "text"; readonly text: string }[];
+  readonly name?: string;
+}
+
+export interface ChatCompletionRequest {
+  readonly messages: readonly ChatMessage[];
+  readonly model?: string;
+  readonly max_tokens?: number | null;
+  readonly max_completion_tokens?: number | null;
+  readonly temperature?: number | null;
+  readonly top_p?: number | null;
+  readonly top_k?: number | null;
+  readonly min_p?: number | null;
+  readonly frequency_penalty?: number | null;
+  readonly presence_penalty?: number | null;
+  readonly repetition_penalty?: number | null;
+  readonly seed?: number | null;
+  readonly stop?: string | readonly string[] | null;
+  readonly stream?: boolean | null;
+  readonly stream_options?: { readonly include_usage?: boolean } | null;
+  readonly [extension: string]: unknown;
+}
+
+export interface StreamingRequest extends ChatCompletionRequest {
+  readonly stream: true;
+}
+
+export interface WholeRequest extends ChatCompletionRequest {
+  readonly stream?: false | null;
+}
+
+export interface Usage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  /** Measurements of this engine, where OpenAI's clients do not look. */
+  readonly extra?: { readonly [name: string]: unknown };
+}
+
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
+
+export interface ChatCompletion {
+  readonly id: string;
+  readonly object: "chat.completion";
+  readonly created: number;
+  readonly model: string;
+  readonly choices: readonly {
+    readonly index: number;
+    readonly message: { readonly role: "assistant"; readonly content: string | null };
+    readonly finish_reason: FinishReason;
+    readonly logprobs: null;
+  }[];
+  readonly usage: Usage;
+}
+
+export interface ChatCompletionChunk {
+  readonly id: string;
+  readonly object: "chat.completion.chunk";
+  readonly created: number;
+  readonly model: string;
+  readonly choices: readonly {
+    readonly index: number;
+    readonly delta: { readonly role?: "assistant"; readonly content?: string | null };
+    readonly finish_reason: FinishReason | null;
+    readonly logprobs: null;
+  }[];
+  readonly usage?: Usage | null;
+}
+
+export interface ModelList {
+  readonly object: "list";
+  readonly data: readonly ModelSummary[];
+}
+
+/** OpenAI's model object; the registry's facts ride along. */
+export interface ModelSummary {
+  readonly id: string;
+  readonly object: "model";
+  readonly created: number;
+  readonly owned_by: string;
+  readonly [fact: string]: unknown;
+}

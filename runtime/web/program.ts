@@ -1,0 +1,122 @@
+/** A plan on the device: buffers, bind groups and, for each entry, the dispatches to encode. */
+
+import type { Device } from "./device.ts";
+import { ModelpressError } from "./errors.ts";
+import type { Compiled, Symbols } from "./expr.ts";
+import { compileExpr, evaluate } from "./expr.ts";
+import type { Plan, Step } from "./formats.ts";
+import type { Pipeline } from "./pipelines.ts";
+import { pipelineKey } from "./pipelines.ts";
+import { Uniforms } from "./uniforms.ts";
+
+/** One dispatch, ready to encode. */
+interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly grid: readonly [Compiled, Compiled, Compiled];
+}
+
+export type Buffers = ReadonlyMap<string, GPUBuffer>;
+
+/** The buffers of `plan`; `pages` sizes the KV cache. `out_of_memory` names the plan. */
+export async function makeBuffers(device: Device, plan: Plan, pages: number): Promise<Buffers> {
+  const symbols = new Map([["pages", pages]]);
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const make = (): Buffers =>
+    new Map(
+      plan.buffers.map(({ name, nbytes }) => {
+        const size = evaluate(compileExpr(nbytes), symbols);
+        return [name, device.gpu.createBuffer({ label: name, size, usage })] as const;
+      }),
+    );
+  return device.scoped(`the buffers of ${plan.model}`, make);
+}
+
+/** A plan whose pipelines are compiled and whose buffers exist. */
+export class Program {
+  readonly plan: Plan;
+  readonly buffers: Buffers;
+  readonly #uniforms: Uniforms;
+  readonly #entries: ReadonlyMap<string, readonly Dispatch[]>;
+
+  private constructor(
+    plan: Plan, buffers: Buffers, uniforms: Uniforms, entries: Map<string, readonly Dispatch[]>,
+  ) {
+    this.plan = plan;
+    this.buffers = buffers;
+    this.#uniforms = uniforms;
+    this.#entries = entries;
+  }
+
+  /** Makes every bind group once. */
+  static async build(
+    device: Device, plan: Plan, buffers: Buffers, pipelines: ReadonlyMap<string, Pipeline>,
+  ): Promise<Program> {
+    return device.scoped(`the bindings of ${plan.model}`, () => {
+      const uniforms = new Uniforms(device, plan);
+      const groups = new Map<string, GPUBindGroup>();
+      const dispatch = (step: Step): Dispatch => {
+        const { pipeline, layout } = need(pipelines, pipelineKey(step), "kernel");
+        const key = JSON.stringify([pipelineKey(step), step.bindings, step.uniforms]);
+        const group = groups.get(key) ?? bind(device, step, layout, buffers, uniforms);
+        groups.set(key, group);
+        const [x, y, z] = step.grid;
+        return { pipeline, group, grid: [compileExpr(x), compileExpr(y), compileExpr(z)] };
+      };
+      const entries = Object.entries(plan.entries);
+      const ready = new Map(entries.map(([name, entry]) => [name, entry.steps.map(dispatch)]));
+      return new Program(plan, buffers, uniforms, ready);
+    });
+  }
+
+  buffer(name: string): GPUBuffer {
+    return need(this.buffers, name, "buffer");
+  }
+
+  /** Queues the uniforms of `entries` and encodes their dispatches in one pass. */
+  encode(
+    encoder: GPUCommandEncoder, queued: readonly string[], symbols: Symbols,
+  ): void {
+    const lists = queued.map((name) => need(this.#entries, name, "entry"));
+    this.#uniforms.write(queued, symbols);
+    const pass = encoder.beginComputePass({ label: queued.join("+") });
+    let current: GPUComputePipeline | undefined;
+    for (const list of lists) {
+      for (const { pipeline, group, grid } of list) {
+        const x = evaluate(grid[0], symbols);
+        const y = evaluate(grid[1], symbols);
+        const z = evaluate(grid[2], symbols);
+        if (x === 0 || y === 0 || z === 0) continue;
+        if (pipeline !== current) pass.setPipeline(pipeline);
+        current = pipeline;
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(x, y, z);
+      }
+    }
+    pass.end();
+  }
+
+  destroy(): void {
+    for (const buffer of this.buffers.values()) buffer.destroy();
+    this.#uniforms.buffer.destroy();
+  }
+}
+
+function bind(
+  device: Device, step: Step, layout: GPUBindGroupLayout, buffers: Buffers, uniforms: Uniforms,
+): GPUBindGroup {
+  const resources: GPUBufferBinding[] = step.bindings.map((name) => ({
+    buffer: need(buffers, name, "buffer"),
+  }));
+  if (step.uniforms.length > 0) resources.push(uniforms.binding(step));
+  const entries = resources.map((resource, binding) => ({ binding, resource }));
+  return device.gpu.createBindGroup({ label: step.kernel, layout, entries });
+}
+
+function need<T>(map: ReadonlyMap<string, T>, name: string, what: string): T {
+  const value = map.get(name);
+  if (value === undefined) {
+    throw new ModelpressError("internal", `the plan has no ${what} named ${name}`);
+  }
+  return value;
+}

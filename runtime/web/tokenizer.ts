@@ -1,0 +1,39 @@
+/** Tokenizers for Python: the TypeScript half of the `Tokenizer` protocol of runtime/tokenizer.py. */
+
+import { Tokenizer as Tokenizers } from "@huggingface/tokenizers";
+
+import { ModelpressError } from "./errors.ts";
+
+export class Tokenizer {
+  readonly #tokenizer: Tokenizers;
+
+  private constructor(tokenizer: Tokenizers) {
+    this.#tokenizer = tokenizer;
+  }
+
+  /** From the texts of tokenizer.json and tokenizer_config.json; "bad_format" when they are not. */
+  static parse(text: string, config: string | undefined): Tokenizer {
+    try {
+      const options = JSON.parse(config ?? "{}") as object;
+      return new Tokenizer(new Tokenizers(JSON.parse(text) as object, options));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ModelpressError(
+        "bad_format", `tokenizer.json cannot be read (${reason}). Build the model again`,
+      );
+    }
+  }
+
+  /** Ids of `text`; special tokens in it become their single ids, none is added. */
+  encode(text: string): Int32Array {
+    return Int32Array.from(this.#tokenizer.encode(text, { add_special_tokens: false }).ids);
+  }
+
+  /** Text of `ids` without special tokens, spaces as they are. */
+  decode(ids: Iterable<number>): string {
+    const list = [...ids];
+    if (list.length === 0) return "";
+    const options = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
+    return this.#tokenizer.decode(list, options);
+  }
+}
