@@ -6,16 +6,17 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
     text = await api.models()                        # {"object": "list", "data": [...]}
     text = await api.load("press-guide", on_progress, signal)          # the text of info()
     text = await api.chat('{"messages": [...]}', signal)               # chat.completion
-    async for text in api.chat_stream('{"messages": [...]}', signal):  # chat.completion.chunk
-        ...                                          # no "data:" framing, no "[DONE]": that is HTTP
-    text = await api.bench('{"prompt": 512, "new": 128, "runs": 3}', on_progress, signal)
+    async for text in api.chat_stream('{"messages": [...], "stream": true}', signal):
+        ...      # chat.completion.chunk; no "data:" framing, no "[DONE]": those belong to HTTP
+    text = await api.bench('{"id": "press-guide", "prompt": 512, "new": 128}', on_progress, signal)
     text = await api.info()
     await api.unload("press-guide"); await api.close()
 
 * `options`: {"scheme": null | "q4"..., "variant": "auto" | name, "weights": "real" | "synthetic",
   "context": null | tokens, "depth": null | 1..8}. Unknown options are refused.
 * `on_progress(stage, done, total, unit)`: plain scalars. Stages in order of first appearance:
-  "registry", "plan" (files), "compile" (kernels), "download" (bytes), "upload" (bytes), "ready".
+  "registry", "plan" (files), "compile" (kernels), "download" (bytes), "upload" (bytes), "ready",
+  and per request "prefill" (tokens).
   "compile" and "download" interleave: they overlap. An executor emits "compile", "download" and
   "upload" itself; every other stage comes from the engine.
 * `signal`: an `AbortSignal` (abort.py) or None; the host keeps it and calls `signal.abort()`.
@@ -31,50 +32,174 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
 
+from . import codec
 from .abort import AbortSignal
-from .errors import ModelpressError
+from .bench import BenchRequest, bench, device_name
+from .chat_completions import complete, error_object, error_status, stream
+from .chat_request import ChatRequest, parse_chat_request
+from .engine import Engine
+from .errors import FormatError, ModelpressError
+from .fit import dispatches_per_token, memory_by_role
 from .host import Host
+from .loading import LoadedModel
+from .options import EngineOptions
+from .progress import OnProgress, Progress
+from .sampling import bad_param
 
-OnProgressScalars = Callable[[str, int, int, str], None]
+__all__ = ["Api", "error_body", "error_status"]
+
+OnProgressScalars = Callable[[str, int, int, str], object]
+MAX_REQUEST_CHARACTERS = 32_000_000
 
 
 class Api:
-    """One engine behind JSON text."""
+    """One engine behind JSON text. Methods raise ModelpressError only."""
 
-    def __init__(self, host: Host, options: str = "{}") -> None: ...
+    def __init__(
+        self, host: Host, options: str = "{}", on_progress: OnProgressScalars | None = None
+    ) -> None:
+        self._on_progress = _progress(on_progress)
+        self.engine = Engine(host, EngineOptions.loads(options), on_progress=self._on_progress)
 
-    async def models(self) -> str: ...
+    async def models(self) -> str:
+        """OpenAI's model list; each entry carries the registry's facts under `modelpress`."""
+        registry = await self.engine.models()
+        data = [
+            {"id": m.id, "object": "model", "created": 0, "owned_by": "modelpress"}
+            | {"modelpress": codec.encode(m)}
+            for m in registry.models
+        ]
+        return _dumps({"object": "list", "data": data})
 
     async def load(
         self,
         model: str,
         on_progress: OnProgressScalars | None = None,
         signal: AbortSignal | None = None,
-    ) -> str: ...
+    ) -> str:
+        """Make `model` ready; the text of `info()`."""
+        report = _progress(on_progress) if on_progress else None
+        await self.engine.load(model, on_progress=report, signal=signal)
+        return await self.info()
 
-    async def info(self) -> str: ...
+    async def info(self) -> str:
+        """{"device": {...}, "model": null | {id, scheme, variant, context, memory, ...}}."""
+        device = await self.engine.device()
+        loaded = self.engine.loaded
+        facts = {
+            "name": device_name(device),
+            "kind": device.kind,
+            "vendor": device.vendor,
+            "architecture": device.architecture,
+            "description": device.description,
+            "features": sorted(device.features),
+            "limits": dict(device.limits),
+        }
+        return _dumps({"device": facts, "model": loaded and _model_facts(loaded)})
 
-    async def chat(self, request: str, signal: AbortSignal | None = None) -> str: ...
+    async def chat(self, request: str, signal: AbortSignal | None = None) -> str:
+        """A `chat.completion` for a request without `stream`."""
+        parsed = _parse(request)
+        if parsed.stream:
+            raise bad_param("stream", "this call returns one answer; use the streaming call")
+        return _dumps(await complete(self.engine, parsed, signal))
 
-    def chat_stream(
+    async def chat_stream(
         self, request: str, signal: AbortSignal | None = None
-    ) -> AsyncIterator[str]: ...
+    ) -> AsyncGenerator[str]:
+        """Each `chat.completion.chunk` of a request with `stream: true`.
+
+        Read it to its end, or `aclose()` it: until then other requests wait.
+        """
+        parsed = _parse(request)
+        if not parsed.stream:
+            raise bad_param("stream", "this call streams; ask with stream: true")
+        async with aclosing(stream(self.engine, parsed, signal)) as chunks:
+            async for chunk in chunks:
+                yield _dumps(chunk)
 
     async def bench(
         self,
         request: str,
         on_progress: OnProgressScalars | None = None,
         signal: AbortSignal | None = None,
-    ) -> str: ...
+    ) -> str:
+        """Numbers of one model; `request` is {"id", "prompt", "new", "runs"}."""
+        result = await bench(
+            self.engine,
+            _bench_request(request),
+            signal=signal or AbortSignal(),
+            on_progress=_progress(on_progress) if on_progress else self._on_progress,
+        )
+        return _dumps(result)
 
-    async def unload(self, model: str) -> None: ...
+    async def unload(self, model: str) -> None:
+        """Free the device memory of `model`; "bad_request" when it is not the loaded one."""
+        loaded = self.engine.loaded
+        if loaded is None or loaded.documents.entry.id != model:
+            raise bad_param("model", f"{model!r} is not loaded")
+        await self.engine.unload()
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Free the device."""
+        await self.engine.close()
 
 
-def error_body(error: ModelpressError) -> str: ...
+def error_body(error: ModelpressError) -> str:
+    """OpenAI's error object as JSON text."""
+    return _dumps(error_object(error))
 
 
-def error_status(error: ModelpressError) -> int: ...
+def _parse(text: str) -> ChatRequest:
+    if len(text) > MAX_REQUEST_CHARACTERS:
+        raise ModelpressError("bad_request", "the request is larger than 32 million characters")
+    try:
+        data = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelpressError("bad_request", f"the request is not JSON: {error}") from error
+    return parse_chat_request(data)
+
+
+def _bench_request(text: str) -> BenchRequest:
+    try:
+        return codec.loads(BenchRequest, text, "bench")
+    except FormatError as error:
+        raise ModelpressError("bad_request", str(error)) from error
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _model_facts(loaded: LoadedModel) -> dict[str, Any]:
+    documents, session = loaded.documents, loaded.session
+    return {
+        "id": documents.entry.id,
+        "name": documents.entry.name,
+        "scheme": documents.scheme.scheme,
+        "variant": session.plan.variant,
+        "context": session.context,
+        "synthetic": loaded.synthetic,
+        "depth": session.depth,
+        "memory": memory_by_role(session.plan, session.context),
+        "dispatches_per_token": dispatches_per_token(session.plan),
+        "kernels": len(session.plan.kernels),
+        "suggestions": list(documents.manifest.suggestions),
+    }
+
+
+def _progress(callback: OnProgressScalars | None) -> OnProgress:
+    def report(progress: Progress) -> None:
+        if callback is not None:
+            callback(progress.stage, progress.done, progress.total, progress.unit)
+
+    return report
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -73,7 +73,7 @@ async def fetch_documents(
 ) -> Documents:
     """Fetch and check a model's documents; "model_not_found", "unsupported_device", ..."""
     on_progress(Progress("registry", 0, 1, "files"))
-    entry = (await read_registry(host)).model(model)
+    entry = (await read_registry(host)).find(model)
     scheme = choose_scheme(entry, options.scheme)
     manifest = Manifest.loads(await host.storage.text(scheme.manifest))
     check_manifest(manifest, entry)

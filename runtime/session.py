@@ -11,9 +11,10 @@ decode put it there, so the same seed gives the same answer at any depth and wit
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass
 
 from .abort import AbortSignal
@@ -69,7 +70,7 @@ class Session:
         *,
         signal: AbortSignal,
         on_progress: OnProgress = ignore_progress,
-    ) -> AsyncIterator[int]:
+    ) -> AsyncGenerator[int]:
         """Token ids as they are drawn, ending with a stop id, at `max_tokens` or at the context.
 
         Raises ModelpressError "context_length_exceeded" before any work, "aborted" between steps.
@@ -95,6 +96,22 @@ class Session:
                 return
             previous = token
             signal.check()
+
+    async def time_steps(self, count: int) -> float:
+        """Seconds a greedy decode step takes at the end of what is cached, `count` queued at once.
+
+        What they write is beyond the cached tokens, so nothing is disturbed.
+        """
+        await self.settle()
+        length = len(self._cache.tokens)
+        positions = [min(length + i, self.context - 1) for i in range(count)]
+        self._reserve(positions[-1] + 1)
+        await self._executor.synchronize()
+        started = time.perf_counter()
+        for position in positions:
+            self._executor.submit(("decode", "greedy"), {"pos": position})
+        await self._executor.synchronize()
+        return (time.perf_counter() - started) / count
 
     def _budget(self, generation: Generation) -> int:
         """How many tokens may be drawn."""

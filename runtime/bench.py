@@ -1,0 +1,105 @@
+"""Measuring a loaded model: prefill, decode and device time, on tokens that mean nothing.
+
+Every number is wall clock as a caller sees it; `gpu_ms_per_token` is the time of a decode step
+with the queue kept full and nothing read back, which on an idle device is the device's own time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from .abort import AbortSignal
+from .engine import Engine
+from .errors import ModelpressError
+from .executor import DeviceInfo
+from .fit import dispatches_per_token
+from .loading import LoadedModel
+from .progress import OnProgress, Progress
+from .sampling import SamplingParams, bad_param
+from .session import Generation
+
+QUEUED_STEPS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRequest:
+    """`prompt` tokens in, `new` tokens out, `runs` times, with model `id`."""
+
+    id: str
+    prompt: int = 512
+    new: int = 128
+    runs: int = 3
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("prompt", 1, 2**20), ("new", 2, 2**20), ("runs", 1, 100)):
+            if not low <= getattr(self, name) <= high:
+                raise bad_param(name, f"{name} must lie between {low} and {high}")
+
+
+async def bench(
+    engine: Engine, request: BenchRequest, *, signal: AbortSignal, on_progress: OnProgress
+) -> dict[str, Any]:
+    """Load the model and measure it. Progress: stage "bench", unit "runs"."""
+    started = time.perf_counter()
+    async with engine.session(request.id, signal, on_progress) as model:
+        load_ms = (time.perf_counter() - started) * 1000
+        _check_fits(model, request)
+        runs = []
+        for index in range(request.runs):
+            runs.append(await _run(model, request, index, signal))
+            on_progress(Progress("bench", index + 1, request.runs, "runs"))
+    plan = model.session.plan
+    return {
+        "id": request.id,
+        "variant": plan.variant,
+        "device": device_name(model.device),
+        "dispatches_per_token": dispatches_per_token(plan),
+        "weight_bytes": plan.memory.weights,
+        "load_ms": round(load_ms, 1),
+        "runs": runs,
+    }
+
+
+def device_name(device: DeviceInfo) -> str:
+    """One line that says what the device is."""
+    words = [device.description or device.vendor, device.architecture, f"({device.kind})"]
+    return " ".join(dict.fromkeys(w for w in words if w))
+
+
+def _check_fits(model: LoadedModel, request: BenchRequest) -> None:
+    needed = request.prompt + request.new
+    if needed > model.session.context:
+        raise ModelpressError(
+            "context_length_exceeded",
+            f"{needed} tokens do not fit the context of {model.session.context}",
+            details={"prompt_tokens": request.prompt, "context": model.session.context},
+        )
+
+
+async def _run(
+    model: LoadedModel, request: BenchRequest, index: int, signal: AbortSignal
+) -> dict[str, Any]:
+    # A different prompt each run, so that no run finds the one before in the cache.
+    vocab = model.session.plan.vocab_size
+    prompt = tuple((index + 1 + 7919 * i) % vocab for i in range(request.prompt))
+    generation = Generation(prompt, SamplingParams(temperature=0.0), max_tokens=request.new)
+    started = time.perf_counter()
+    times = await _token_times(model.session.generate(generation, signal=signal))
+    gpu_s = await model.session.time_steps(min(QUEUED_STEPS, request.new))
+    return {
+        "prompt_tokens": request.prompt,
+        "new_tokens": len(times),
+        "ttft_ms": round((times[0] - started) * 1000, 2),
+        "prefill_tok_s": round(request.prompt / (times[0] - started), 2),
+        "decode_tok_s": round((len(times) - 1) / (times[-1] - times[0]), 2),
+        "gpu_ms_per_token": round(gpu_s * 1000, 3),
+    }
+
+
+async def _token_times(tokens: AsyncGenerator[int]) -> list[float]:
+    async with aclosing(tokens):
+        return [time.perf_counter() async for _ in tokens]

@@ -1,0 +1,172 @@
+"""The engine: models loaded on one host, and answers from them.
+
+Knows how a request becomes a prompt, how tokens become text and when an answer ends; not the
+shape of OpenAI's JSON (`chat_completions.py`), nor what a device or a file is. One model is loaded
+at a time and one sequence runs at a time, in order of arrival; an answer that is stopped or
+abandoned leaves the next one nothing to repair, and a lost device is prepared again by whoever
+asks next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from .abort import AbortSignal, abortable
+from .answer import Measure, Piece, chat_tokenizer, pieces, plan_generation
+from .chat_request import ChatRequest
+from .errors import ModelpressError
+from .executor import DeviceInfo
+from .host import Host
+from .loading import LoadedModel, fetch_documents, load_model, read_registry
+from .manifest import Registry
+from .options import EngineOptions
+from .progress import OnProgress, ignore_progress
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer in the making: who gives it, its measure, and its pieces, to be read once."""
+
+    model: LoadedModel
+    measure: Measure
+    pieces: AsyncGenerator[Piece]
+
+
+class Engine:
+    """Everything a host can ask for. Close it when done."""
+
+    def __init__(
+        self, host: Host, options: EngineOptions, *, on_progress: OnProgress = ignore_progress
+    ) -> None:
+        self._host = host
+        self._options = options
+        self._on_progress = on_progress
+        self._lock = asyncio.Lock()
+        self._loaded: LoadedModel | None = None
+        self._lost = False
+
+    async def models(self) -> Registry:
+        """What the hub offers."""
+        return await read_registry(self._host)
+
+    async def load(
+        self,
+        model: str,
+        *,
+        on_progress: OnProgress | None = None,
+        signal: AbortSignal | None = None,
+    ) -> LoadedModel:
+        """Make `model` ready, replacing the one before; nothing to do when it already is."""
+        signal = signal or AbortSignal()
+        async with self._turn(signal):
+            return await self._ready(model, signal, on_progress or self._on_progress)
+
+    async def unload(self) -> None:
+        """Free the loaded model's memory on the device."""
+        async with self._turn(AbortSignal()):
+            self._loaded = None
+            await self._host.executor.release()
+
+    async def close(self) -> None:
+        """Free everything, the device included."""
+        async with self._turn(AbortSignal()):
+            self._loaded = None
+            await self._host.executor.close()
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        """The model that answers now."""
+        return self._loaded
+
+    async def device(self) -> DeviceInfo:
+        """The device's facts."""
+        return await self._host.executor.device()
+
+    @asynccontextmanager
+    async def answer(
+        self, request: ChatRequest, signal: AbortSignal | None = None
+    ) -> AsyncIterator[Answer]:
+        """Hold the engine while one answer is read.
+
+        Loading and a request that makes no prompt fail on entry; "context_length_exceeded",
+        "aborted" and "device_lost" come while reading.
+        """
+        signal = signal or AbortSignal()
+        async with self._turn(signal):
+            model = await self._ready(request.model, signal, self._on_progress)
+            documents, session = model.documents, model.session
+            generation = plan_generation(documents, request)
+            prompt = generation.prompt
+            measure = Measure(len(prompt), session.num_cached(prompt))
+            tokens = session.generate(generation, signal=signal, on_progress=self._on_progress)
+            text = pieces(tokens, chat_tokenizer(documents), request, generation.stop_ids, measure)
+            async with aclosing(text):
+                with self._noticing():
+                    yield Answer(model, measure, text)
+
+    @asynccontextmanager
+    async def session(
+        self, model: str, signal: AbortSignal, on_progress: OnProgress
+    ) -> AsyncIterator[LoadedModel]:
+        """Hold the engine with `model` ready, for work on raw tokens."""
+        async with self._turn(signal):
+            loaded = await self._ready(model, signal, on_progress)
+            with self._noticing():
+                yield loaded
+
+    @asynccontextmanager
+    async def _turn(self, signal: AbortSignal) -> AsyncIterator[None]:
+        await abortable(self._lock.acquire(), signal)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    async def _ready(
+        self, model: str | None, signal: AbortSignal, on_progress: OnProgress
+    ) -> LoadedModel:
+        """The loaded model, loaded or loaded again when need be."""
+        current = self._loaded
+        if current is not None and model in (None, current.documents.entry.id):
+            if not self._lost and await self._settled(current):
+                return current
+            return await abortable(self._load_again(current, on_progress), signal)
+        if model is None:
+            raise ModelpressError(
+                "bad_request", "no model is loaded; name one", details={"param": "model"}
+            )
+        return await abortable(self._load(model, on_progress), signal)
+
+    async def _settled(self, model: LoadedModel) -> bool:
+        try:
+            await model.session.settle()
+        except ModelpressError as error:
+            if error.code != "device_lost":
+                raise
+            return False
+        return True
+
+    async def _load(self, model: str, on_progress: OnProgress) -> LoadedModel:
+        documents = await fetch_documents(self._host, model, self._options, on_progress)
+        self._loaded = None
+        self._loaded = await load_model(self._host, documents, self._options, on_progress)
+        self._lost = False
+        return self._loaded
+
+    async def _load_again(self, model: LoadedModel, on_progress: OnProgress) -> LoadedModel:
+        self._lost = True
+        self._loaded = await load_model(self._host, model.documents, self._options, on_progress)
+        self._lost = False
+        return self._loaded
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Remember a lost device, so that the next request prepares it again."""
+        try:
+            yield
+        except ModelpressError as error:
+            self._lost = self._lost or error.code == "device_lost"
+            raise
