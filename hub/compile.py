@@ -146,7 +146,7 @@ class _Compiler:
                 words = _words(shape)
                 attrs: dict[str, Any] = {"kind": _fill(spec, name, dtype), "count": words}
                 if spec.kind == "rope":
-                    attrs["columns"] = shape[1]
+                    attrs["half"] = shape[1] // 2
                 calls.append((Op("fill", attrs), (name,)))
         builder.add_entry("synthesize", ("seed",), calls)
 

@@ -135,7 +135,7 @@ class _Host:
             is_launch = getattr(stmt.value, "op", None) is not None
             return [stmt.value] if is_launch and _op_name(stmt.value) == _LAUNCH else []
         if isinstance(stmt, tirx.DeclBuffer):
-            self._alias(stmt.buffer.data.name, stmt.data if hasattr(stmt, "data") else None)
+            self._alias(stmt)
             return self._calls(stmt.body) if getattr(stmt, "body", None) is not None else []
         if isinstance(stmt, tirx.AllocBuffer):
             self._allocate(stmt)
@@ -146,18 +146,20 @@ class _Host:
             return []
         raise CompileError(f"{self.name}: unexpected statement {type(stmt).__name__} on the host")
 
-    def _alias(self, name: str, data: Any) -> None:
-        source = _buffer_name(data)
-        if source in self.aliases:
-            self.aliases[name] = self.aliases[source]
+    def _alias(self, stmt: Any) -> None:
+        source = _buffer_name(stmt.data)
+        if source not in self.aliases:
+            raise CompileError(f"{self.name}: {source} is declared over nothing known")
+        for name in (stmt.buffer.name, _buffer_name(stmt.buffer.data)):
+            self.aliases.setdefault(name, self.aliases[source])
 
     def _allocate(self, stmt: Any) -> None:
         buffer = stmt.buffer
         nbytes = Expr(tvm.DataType(str(buffer.dtype)).bits // 8)
         for dim in buffer.shape:
             nbytes = Expr(("*", nbytes, self._expr(dim)))
-        self.aliases[buffer.data.name] = ("scratch", len(self.scratch))
-        self.aliases[buffer.name] = ("scratch", len(self.scratch))
+        for name in (buffer.name, _buffer_name(buffer.data)):
+            self.aliases[name] = ("scratch", len(self.scratch))
         self.scratch.append(nbytes)
 
     def _launch(self, call: Any) -> Launch:
@@ -204,7 +206,7 @@ def _op_name(call: Any) -> str:
 
 def _buffer_name(data: Any) -> str:
     """The variable or parameter behind `x.data`, `buffer_data(x)` or a plain variable."""
-    while isinstance(data, tirx.Call) and _op_name(data) in ("tirx.buffer_data", "tirx.reinterpret"):
+    while type(data).__name__ == "Call" and _op_name(data) in ("tirx.buffer_data", "tirx.reinterpret"):
         data = data.args[0]
     return str(getattr(data, "name", data))
 
