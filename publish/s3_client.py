@@ -1,0 +1,47 @@
+"""The boto3 client of publishing, and what its answers say about the bytes at the store."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from .parallel import WORKERS
+
+
+def open_client(endpoint_url: str | None) -> Any:
+    """boto3 with its own retries off (`retry` has the policy) and no checksums but ours."""
+    config = Config(
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=WORKERS * 2,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"total_max_attempts": 1},
+        user_agent_appid="modelpress",
+    )
+    client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+    return client
+
+
+def confirms(answer: dict[str, Any], data: bytes, checksum: str) -> bool:
+    """Whether the store's answer, as far as it says, is about these bytes."""
+    if "ChecksumSHA256" in answer:
+        return bool(answer["ChecksumSHA256"] == checksum)
+    etag = str(answer.get("ETag", "")).strip('"')
+    is_md5 = len(etag) == 32 and "ServerSideEncryption" not in answer
+    if not is_md5 or "SSECustomerAlgorithm" in answer:
+        return True
+    return etag == hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def age_s(answer: dict[str, Any]) -> float:
+    """Seconds since an object was written, by the store's own clock."""
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    now: datetime = parsedate_to_datetime(headers["date"])
+    written: datetime = answer["LastModified"]
+    return (now - written).total_seconds()
