@@ -27,7 +27,8 @@ def loads(cls: type[T], text: str | bytes, where: str) -> T:
         data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise FormatError(where, f"not valid JSON ({error})") from error
-    return decode(cls, data, where)
+    value: T = decode(cls, data, where)
+    return value
 
 
 def dumps(value: Any) -> str:
@@ -91,9 +92,7 @@ def _decode_dataclass(cls: Any, data: Any, where: str) -> Any:
     for name, field in fields.items():
         if name in data:
             values[name] = decode(hints[name], data[name], f"{where}.{name}")
-        elif (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise FormatError(where, f"missing field {name!r}")
     try:
         return cls(**values)

@@ -66,9 +66,7 @@ class Executor(Protocol):
         """Queue the dispatches of `entries` in order, as one submit."""
         ...
 
-    def step(
-        self, entries: Sequence[str], symbols: Mapping[str, int], read: str
-    ) -> Awaitable[int]:
+    def step(self, entries: Sequence[str], symbols: Mapping[str, int], read: str) -> Awaitable[int]:
         """`submit`, then read the first i32 of buffer `read` as it is after these entries.
 
         Returns at once; several steps may be in flight (at most 8), and resolve in order. The

@@ -251,9 +251,7 @@ def named_variant(
     raise ModelpressError("bad_request", f"variant {name!r} does not exist; there are: {known}")
 
 
-def lacking(
-    variant: Variant, features: frozenset[str], limits: Mapping[str, int]
-) -> list[str]:
+def lacking(variant: Variant, features: frozenset[str], limits: Mapping[str, int]) -> list[str]:
     """What the device misses for `variant`, in words."""
     missing = [f"the feature {f}" for f in variant.features if f not in features]
     for name, value in variant.limits.items():

@@ -188,7 +188,7 @@ class Plan:
     @classmethod
     def loads(cls, text: str | bytes, where: str = "plan") -> Plan:
         """Decode and check a plan document."""
-        data = codec.loads(dict[str, Any], text, where)  # type: ignore[arg-type]
+        data = codec.loads(dict[str, Any], text, where)
         codec.check_format(data, PLAN_FORMAT, where, REMEDY)
         plan: Plan = codec.decode(cls, data, where)
         plan.check(where)
@@ -206,9 +206,7 @@ class Plan:
                 _check_step(step, entry, buffers, kernels, f"{where}.entries.{name}[{index}]")
 
 
-def _check_step(
-    step: Step, entry: Entry, buffers: set[str], kernels: set[str], where: str
-) -> None:
+def _check_step(step: Step, entry: Entry, buffers: set[str], kernels: set[str], where: str) -> None:
     if step.kernel not in kernels:
         raise FormatError(where, f"kernel {step.kernel!r} is not in the plan")
     for name in step.bindings:
