@@ -1,0 +1,137 @@
+"""A hub in memory, with real documents and a model that only `FakeExecutor` can run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from . import codec
+from .manifest import (
+    MANIFEST_FORMAT,
+    REGISTRY_FORMAT,
+    Architecture,
+    File,
+    Licence,
+    Manifest,
+    ModelEntry,
+    Quantization,
+    Registry,
+    Sampling,
+    SchemeEntry,
+    Source,
+    Variant,
+)
+from .plan import PLAN_FORMAT, Buffer, Entry, Expr, Kernel, Memory, Plan
+from .weights import WEIGHTS_FORMAT, Chunk, Tensor, WeightIndex, blob_path
+
+TEMPLATE = (
+    "{% for message in messages %}[{{ message.role }}]{{ message.content }}"
+    "{% if message.role == 'assistant' %}</s>{% endif %}{% endfor %}<a>"
+)
+WEIGHTS = bytes(range(256)) * 4
+
+
+def fake_plan(
+    model: str = "fake",
+    *,
+    context: int = 256,
+    page_size: int = 8,
+    prefill_chunk: int = 16,
+    vocab_size: int = 258,
+) -> Plan:
+    """A plan with every entry point and no dispatches."""
+    sizes = {"tokens": prefill_chunk, "token": 1, "sampler": 16}
+    io = [Buffer(name, "io", "i32", Expr(4 * size)) for name, size in sizes.items()]
+    table = Buffer("page_table", "io", "i32", Expr(("*", Expr("pages"), Expr(4))))
+    kv = Buffer("kv", "kv", "f32", Expr(("*", Expr("pages"), Expr(64 * page_size))))
+    symbols: dict[str, tuple[str, ...]] = {
+        "prefill": ("n", "pos"),
+        "decode": ("pos",),
+        "greedy": (),
+        "sample": ("pos",),
+        "count": ("n",),
+        "reset": (),
+        "synthesize": ("seed",),
+    }
+    return Plan(
+        format=PLAN_FORMAT,
+        model=model,
+        scheme="f32",
+        variant="base",
+        features=(),
+        limits={},
+        vocab_size=vocab_size,
+        context=context,
+        page_size=page_size,
+        prefill_chunk=prefill_chunk,
+        buffers=(*io, table, kv, Buffer("w", "weight", "f32", Expr(len(WEIGHTS)))),
+        kernels=(Kernel("nothing", "@compute @workgroup_size(1) fn main() {}", "main"),),
+        entries={name: Entry(names, ()) for name, names in symbols.items()},
+        memory=Memory(len(WEIGHTS), 64, 0, 4),
+    )
+
+
+def fake_hub(*ids: str, plan: Plan | None = None, synthetic: bool = False) -> dict[str, bytes]:
+    """Files of a hub that offers `ids` (or one model, "fake"), all alike."""
+    files: dict[str, bytes] = {}
+    entries = [_model(files, id, plan, synthetic=synthetic) for id in ids or ("fake",)]
+    registry = Registry(REGISTRY_FORMAT, tuple(entries))
+    files["registry.json"] = registry.dumps().encode()
+    return files
+
+
+def _model(files: dict[str, bytes], id: str, plan: Plan | None, *, synthetic: bool) -> ModelEntry:
+    manifest = _manifest(files, id, plan or fake_plan(id), synthetic=synthetic)
+    file = _put(files, f"models/{id}/f32/manifest.json", manifest.dumps().encode())
+    scheme = SchemeEntry("f32", file, manifest.weights_nbytes)
+    context = manifest.architecture.context
+    return ModelEntry(
+        id, id, "A model of nothing.", "fake", 1, context, "Apache-2.0", synthetic, (scheme,)
+    )
+
+
+def _manifest(files: dict[str, bytes], id: str, plan: Plan, *, synthetic: bool) -> Manifest:
+    folder = f"models/{id}/f32"
+    digest = hashlib.sha256(WEIGHTS).hexdigest()
+    files[blob_path(digest)] = WEIGHTS
+    index = WeightIndex(
+        WEIGHTS_FORMAT,
+        len(WEIGHTS),
+        (Tensor("w", "f32", (len(WEIGHTS) // 4,), 0, len(WEIGHTS)),),
+        (Chunk(digest, 0, len(WEIGHTS)),),
+    )
+    plan_file = _put(files, f"{folder}/plan.base.json", plan.dumps().encode())
+    config = json.dumps({"bos_token": "<s>", "eos_token": {"content": "</s>"}})
+    texts = {
+        "tokenizer.json": "{}",
+        "tokenizer_config.json": config,
+        "chat_template.jinja": TEMPLATE,
+    }
+    return Manifest(
+        format=MANIFEST_FORMAT,
+        id=id,
+        name=id,
+        description="A model of nothing.",
+        synthetic=synthetic,
+        languages=("en",),
+        source=Source("none", "none", {}),
+        licence=Licence("Apache-2.0", "Apache License 2.0", "", None),
+        architecture=Architecture("fake", 1, 1, 1, 1, 1, 1, plan.vocab_size, plan.context),
+        quantization=Quantization("f32", 32.0, 0.0),
+        variants=(Variant("base", plan_file, (), {}, len(WEIGHTS), 64, 0, 0),),
+        weights=_put(files, f"{folder}/weights.json", codec.dumps(index).encode()),
+        weights_nbytes=len(WEIGHTS),
+        files={n: _put(files, f"{folder}/{n}", t.encode()) for n, t in texts.items()},
+        bos_token_id=256,
+        stop_token_ids=(257,),
+        system_prompt=None,
+        suggestions=("Hi",),
+        sampling=Sampling(temperature=0.0),
+        golden=None,
+        tools={},
+    )
+
+
+def _put(files: dict[str, bytes], path: str, data: bytes) -> File:
+    files[path] = data
+    return File(path, len(data), hashlib.sha256(data).hexdigest())
