@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from runtime.progress import OnProgress, Progress
 from runtime.weights import blob_path
@@ -264,7 +264,7 @@ class HubStore:
     @property
     def _create_command(self) -> str:
         static = " --space-sdk static" if self.kind == "spaces" else ""
-        return f"hf repo create {self.repo} --repo-type {self._type}{static}"
+        return f"hf repos create {self.repo} --repo-type {self._type}{static}"
 
 
 def git_digest(data: bytes) -> str:

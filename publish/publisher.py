@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.progress import OnProgress, Progress
+from runtime.progress import OnProgress, Progress, ignore_progress
 
 from .documents import Channel, Release
 from .errors import ConflictError, PublishError, ReleaseError
@@ -158,21 +158,26 @@ def _serve(plan: Plan, store: Store, pointer: Pointer | None, on_progress: OnPro
         store.flip(plan.channel, pointer)
     except BaseException as error:
         if plan.before is not None and not store.atomic:
-            try:
-                _restore(plan.before, store, on_progress)
-            except PublishError as failed:
-                error.add_note(
-                    f"{store.target} now mixes documents of two releases ({failed}); publish "
-                    f"again, or go back with `modelpress rollback` to {plan.before.release}"
-                )
+            _restore_or_explain(plan.before, store, error)
         raise
 
 
-def _restore(channel: Channel, store: Store, on_progress: OnProgress) -> None:
+def _restore_or_explain(channel: Channel, store: Store, error: BaseException) -> None:
+    try:
+        _restore(channel, store)
+    except PublishError as failed:
+        raise type(failed)(
+            f"{error}. Then restoring the release before failed too ({failed}), so {store.target} "
+            "mixes documents of two releases: publish again, or go back with "
+            f"`modelpress rollback {store.target} {channel.release}`"
+        ) from error
+
+
+def _restore(channel: Channel, store: Store) -> None:
     """Point documents at the release still being served, when placing another one's failed."""
     pointer = store.read_pointer()
     if pointer is None or pointer.channel != channel:
         return
     documents = document_uploads(store.read_release(channel.release), None)
     current = store.inventory(documents).current
-    store.place([d for d in documents if d.path not in current], on_progress)
+    store.place([d for d in documents if d.path not in current], ignore_progress)
