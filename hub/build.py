@@ -1,0 +1,136 @@
+"""The build: one model in one scheme, from its checkpoint to a complete folder of the hub.
+
+Everything is written beside the hub's models and swapped in by rename when it is complete, so a
+build that fails, for whatever reason, leaves the model built before as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.manifest import Golden, Manifest, Quantization
+from runtime.plan import Plan
+from runtime.progress import OnProgress, Progress, ignore_progress
+from runtime.weights import WEIGHTS_FORMAT, WeightIndex
+
+from .documents import write_documents
+from .errors import CompileError
+from .folders import new_folder
+from .golden import GOLDEN_TOKENS, golden_prompt
+from .order import Order, Toolchain, read_shape
+from .schemes import Scheme
+from .shards import ChunkWriter, read_buffers
+from .stream import check_sources, press
+from .weight_specs import WeightSpec
+
+if TYPE_CHECKING:
+    from .families import FamilyConfig
+
+GOLDEN_PARAMETERS = 200_000_000
+"""Larger models have no golden tokens: their reference would take minutes."""
+
+
+def build_model(
+    order: Order,
+    root: Path,
+    *,
+    toolchain: Toolchain,
+    on_progress: OnProgress = ignore_progress,
+) -> Manifest:
+    """Build into the hub at `root`; the registry is the caller's.
+
+    Raises CheckpointError, UnsupportedError, CompileError, OutputError; whatever is raised, the
+    folder of the model is either the old one or the new one, complete.
+    """
+    shape = read_shape(order, toolchain)
+    specs = toolchain.families[order.model.family].weights(shape, order.context)
+    if order.material.checkpoint is not None:
+        check_sources(specs, order.material.checkpoint)
+    plans = _compile(order, toolchain, on_progress)
+    id, scheme = order.model.id, order.scheme.name
+    with ChunkWriter(root) as chunks, new_folder(root, id, scheme) as folder:
+        index, quantization = _write_weights(order, specs, chunks, on_progress)
+        check_index(index, plans, synthetic=order.material.checkpoint is None)
+        expected = _golden(order, shape, index, root, toolchain, on_progress)
+        manifest = write_documents(order, shape, plans, index, quantization, expected, folder)
+    on_progress(Progress("done", 1, 1, "models"))
+    return manifest
+
+
+def _compile(order: Order, toolchain: Toolchain, on_progress: OnProgress) -> tuple[Plan, ...]:
+    return toolchain.compile_plans(
+        model_id=order.model.id,
+        family=order.model.family,
+        config=order.material.config,
+        scheme=order.scheme,
+        context=order.context,
+        on_progress=on_progress,
+    )
+
+
+def _write_weights(
+    order: Order, specs: Sequence[WeightSpec], chunks: ChunkWriter, on_progress: OnProgress
+) -> tuple[WeightIndex, Quantization]:
+    scheme, checkpoint = order.scheme, order.material.checkpoint
+    bits = bits_per_weight(specs, scheme)
+    if checkpoint is None:
+        empty = WeightIndex(WEIGHTS_FORMAT, 0, (), ())
+        return empty, Quantization(scheme.name, bits, None)
+    total = sum(4 * math.prod(shape) for spec in specs for _, _, shape in spec.tensors(scheme))
+    error = norm = 0.0
+    for buffer in press(specs, scheme, checkpoint):
+        chunks.append(buffer)
+        error, norm = error + buffer.error, norm + buffer.norm
+        on_progress(Progress("weights", min(chunks.nbytes, total), total, "bytes"))
+    # Six digits: sums in float64 may differ in the last ones between processors.
+    relative = float(f"{math.sqrt(error / norm) if norm else 0.0:.6g}")
+    return chunks.finish(), Quantization(scheme.name, bits, relative)
+
+
+def bits_per_weight(specs: Sequence[WeightSpec], scheme: Scheme) -> float:
+    """Stored bits per matrix element, scales included; every stored type is 4 bytes wide."""
+    matrices = [spec for spec in specs if spec.kind == "matrix"]
+    words = sum(math.prod(shape) for spec in matrices for _, _, shape in spec.tensors(scheme))
+    return round(32 * words / sum(spec.rows * spec.cols for spec in matrices), 4)
+
+
+def check_index(index: WeightIndex, plans: Sequence[Plan], *, synthetic: bool) -> None:
+    """Every plan's weight buffers are the stored tensors, byte for byte of size."""
+    stored = {tensor.name: tensor.nbytes for tensor in index.tensors}
+    for plan in plans:
+        weights = [buffer for buffer in plan.buffers if buffer.role == "weight"]
+        wanted = {buffer.name: buffer.nbytes.evaluate({}) for buffer in weights}
+        different = sorted(set(wanted.items()) ^ set(stored.items()))
+        if different and not synthetic:
+            raise CompileError(
+                f"plan {plan.variant}: weight {different[0][0]!r} is not what was stored; "
+                "this is a fault of modelpress, please report it"
+            )
+
+
+def _golden(
+    order: Order,
+    shape: FamilyConfig,
+    index: WeightIndex,
+    root: Path,
+    toolchain: Toolchain,
+    on_progress: OnProgress,
+) -> Golden | None:
+    chat = order.material.chat
+    if chat is None or shape.parameters >= GOLDEN_PARAMETERS:
+        return None
+    prompt = golden_prompt(chat, order.model.system_prompt, order.model.suggestions)
+    prompt = prompt[: order.context // 2]
+    if not prompt or max(prompt) >= shape.vocab_size:
+        return None
+    on_progress(Progress("golden", 0, 1, "answers"))
+    tensors = {tensor.name: data for tensor, data in read_buffers(root, index)}
+    reference = toolchain.reference(
+        order.model.family, order.material.config, order.scheme, tensors, context=order.context
+    )
+    tokens = reference.greedy(prompt, GOLDEN_TOKENS)
+    on_progress(Progress("golden", 1, 1, "answers"))
+    return Golden(tuple(prompt), tuple(tokens))

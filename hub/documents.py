@@ -1,0 +1,116 @@
+"""The documents of a built model: plans, index, chat files, licence, and the manifest last."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from runtime.manifest import (
+    MANIFEST_FORMAT,
+    Architecture,
+    File,
+    Golden,
+    Licence,
+    Manifest,
+    Quantization,
+    Sampling,
+    Variant,
+)
+from runtime.plan import Plan
+from runtime.weights import WeightIndex
+
+from . import synthetic
+from .folders import NewFolder
+from .order import Order
+from .registry import MANIFEST
+from .tokenizer_files import TokenizerFiles
+
+if TYPE_CHECKING:
+    from .families import FamilyConfig
+
+TOOLS = ("modelpress", "apache-tvm", "numpy")
+
+
+def write_documents(
+    order: Order,
+    shape: FamilyConfig,
+    plans: Sequence[Plan],
+    index: WeightIndex,
+    quantization: Quantization,
+    expected: Golden | None,
+    folder: NewFolder,
+) -> Manifest:
+    """Plans, index, tokenizer, licence, and the manifest last."""
+    model, material = order.model, order.material
+    chat = material.chat or synthetic.tokenizer_files(shape.vocab_size)
+    manifest = Manifest(
+        format=MANIFEST_FORMAT,
+        id=model.id,
+        name=model.name,
+        description=model.description,
+        synthetic=material.checkpoint is None,
+        languages=model.languages,
+        source=material.source,
+        licence=_licence(order, folder),
+        architecture=_architecture(order, shape),
+        quantization=quantization,
+        variants=tuple(_variant(plan, folder) for plan in plans),
+        weights=folder.put("weights.json", index.dumps().encode()),
+        weights_nbytes=index.nbytes,
+        files=_chat_files(chat, folder),
+        bos_token_id=chat.bos_token_id,
+        stop_token_ids=chat.stop_token_ids,
+        system_prompt=model.system_prompt,
+        suggestions=model.suggestions,
+        sampling=Sampling(**asdict(model.sampling)),
+        golden=expected,
+        tools={name: _version(name) for name in TOOLS},
+    )
+    folder.put(MANIFEST, manifest.dumps().encode())
+    return manifest
+
+
+def _chat_files(chat: TokenizerFiles, folder: NewFolder) -> dict[str, File]:
+    return {name: folder.put(name, data) for name, data in chat.documents.items()}
+
+
+def _licence(order: Order, folder: NewFolder) -> Licence:
+    licence, text = order.model.licence, order.material.licence_text
+    file = None if text is None else folder.put("LICENSE", text)
+    return Licence(licence.spdx, licence.name, licence.url, file)
+
+
+def _architecture(order: Order, shape: FamilyConfig) -> Architecture:
+    return Architecture(
+        family=order.model.family,
+        parameters=shape.parameters,
+        layers=shape.layers,
+        hidden_size=shape.hidden_size,
+        heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        vocab_size=shape.vocab_size,
+        context=order.context,
+    )
+
+
+def _variant(plan: Plan, folder: NewFolder) -> Variant:
+    return Variant(
+        name=plan.variant,
+        plan=folder.put(f"plan.{plan.variant}.json", plan.dumps().encode()),
+        features=plan.features,
+        limits=plan.limits,
+        weights_nbytes=plan.memory.weights,
+        kv_nbytes_per_token=plan.memory.kv_per_token,
+        scratch_nbytes=plan.memory.scratch,
+        dispatches_per_token=len(plan.entries["decode"].steps) + len(plan.entries["sample"].steps),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "source checkout"

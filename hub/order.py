@@ -1,0 +1,74 @@
+"""What to build, and the compiler it is built with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model_configs.config import ModelConfig
+from runtime.plan import Plan
+
+from .errors import UnsupportedError
+from .material import Material
+from .schemes import Scheme
+
+if TYPE_CHECKING:
+    from .families import Family, FamilyConfig
+    from .llvm import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """The compiler as the build sees it: families by name, plans, and the
+    reference host that answers on this processor."""
+
+    families: Mapping[str, Family]
+    compile_plans: Callable[..., tuple[Plan, ...]]
+    reference: Callable[..., Reference]
+
+
+def tvm_toolchain() -> Toolchain:
+    """The real one; imports TVM, which takes a second."""
+    from .compile import compile_plans
+    from .families import FAMILIES
+    from .llvm import Reference
+
+    return Toolchain(FAMILIES, compile_plans, Reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to build: a model, its material, a scheme, and the tokens a sequence may hold."""
+
+    model: ModelConfig
+    material: Material
+    scheme: Scheme
+    context: int
+
+
+def read_shape(order: Order, toolchain: Toolchain) -> FamilyConfig:
+    """The model's sizes from its config.json; UnsupportedError names what cannot be computed."""
+    family = toolchain.families.get(order.model.family)
+    if family is None:
+        raise UnsupportedError(
+            f"family {order.model.family!r} is unknown; there are: {', '.join(toolchain.families)}"
+        )
+    shape: FamilyConfig = family.read(order.material.config)
+    if not 0 < order.context <= shape.context:
+        raise UnsupportedError(
+            f"a context of {order.context} tokens is not possible: this model reads 1 to "
+            f"{shape.context}; choose another with --context"
+        )
+    return shape
+
+
+def recognise(config: Mapping[str, Any], toolchain: Toolchain) -> str:
+    """The name of the family that reads this config.json; UnsupportedError lists them."""
+    for name, family in toolchain.families.items():
+        if family.recognises(config):
+            return name
+    raise UnsupportedError(
+        f"config.json: model_type {config.get('model_type')!r} belongs to no family; there are: "
+        f"{', '.join(toolchain.families)}"
+    )

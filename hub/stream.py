@@ -1,0 +1,231 @@
+"""The weight stream: every buffer of a model, pressed tensor by tensor in stream order.
+
+Row blocks are read, quantized and packed a little ahead of the consumer, by a pool of processes
+when the model is large, so neither a whole model nor a whole source tensor is ever in memory.
+Results do not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from runtime.plan import Dtype
+
+from .errors import CheckpointError
+from .quantize import Array, Halves, Packed, assemble, dequantize, pack_rows
+from .rounding import Floats
+from .schemes import SCHEMES, Scheme
+from .weight_specs import Part, RopeTable, WeightSpec
+
+BLOCK_ELEMENTS = 1 << 22
+AHEAD_NBYTES = 256 * 1024 * 1024
+POOL_ELEMENTS = 1 << 26
+"""Smaller models are pressed in this process: workers would take longer to start."""
+
+
+class TensorRows(Protocol):
+    """What the stream reads: a Checkpoint, or anything that has named tensors."""
+
+    def shape(self, name: str) -> tuple[int, ...]: ...
+
+    def rows(self, name: str, start: int, stop: int) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PressedBuffer:
+    """One weight buffer of the plan, ready to store; `error` and `norm` as in `Packed`."""
+
+    name: str
+    dtype: Dtype
+    data: Array
+    error: float = 0.0
+    norm: float = 0.0
+
+
+def check_sources(specs: Sequence[WeightSpec], source: TensorRows) -> None:
+    """Raise CheckpointError unless every source tensor is there with the shape its spec needs."""
+    for spec in specs:
+        shapes = [source.shape(name) for name in spec.sources]
+        if spec.kind == "matrix":
+            good = all(len(shape) == 2 and shape[1] == spec.cols for shape in shapes)
+            good = good and sum(shape[0] for shape in shapes) == spec.rows
+            wanted = [spec.rows, spec.cols]
+        else:
+            good = all(shape == (spec.rows,) for shape in shapes)
+            wanted = [spec.rows]
+        if not good:
+            raise CheckpointError(
+                f"{' + '.join(spec.sources)} has shape {[list(shape) for shape in shapes]}, "
+                f"config.json asks for {wanted} in all; use the config.json these weights were "
+                "saved with"
+            )
+
+
+def press(
+    specs: Sequence[WeightSpec], scheme: Scheme, source: TensorRows
+) -> Iterator[PressedBuffer]:
+    """Every buffer in the order of `WeightSpec.tensors`; CheckpointError names a bad tensor.
+
+    `source` must survive pickling: it travels to the workers.
+    """
+    pool = _pool(sum(spec.rows * spec.cols for spec in specs if spec.kind == "matrix"))
+    pending: deque[_PartInProgress] = deque()
+    try:
+        for spec in specs:
+            for part in spec.parts(scheme):
+                pending.append(_start(pool, spec, part, scheme, source))
+                while sum(item.nbytes for item in pending) > AHEAD_NBYTES:
+                    yield from pending.popleft().finish()
+        while pending:
+            yield from pending.popleft().finish()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class InlineExecutor(Executor):
+    """Runs each call at once in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def _pool(elements: int) -> Executor:
+    if elements < POOL_ELEMENTS:
+        return InlineExecutor()
+    # Processes, because threads spend their time handing the interpreter lock to each other;
+    # spawned, because forking a process whose libraries run threads can deadlock.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(_cores(), mp_context=context, initializer=_ignore_interrupt)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches the whole process group; the parent alone answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@dataclass(frozen=True, slots=True)
+class _PartInProgress:
+    """The row blocks of one part of a weight, in order, perhaps still being packed."""
+
+    spec: WeightSpec
+    part: Part
+    scheme: Scheme
+    blocks: tuple[Future[Packed], ...]
+
+    @property
+    def nbytes(self) -> int:
+        return self.part.rows * self.spec.cols * self.scheme.bits // 8
+
+    def finish(self) -> Iterator[PressedBuffer]:
+        blocks = [block.result() for block in self.blocks]
+        error = math.fsum(block.error for block in blocks)
+        norm = math.fsum(block.norm for block in blocks)
+        main = np.concatenate([block.main for block in blocks])
+        if self.spec.kind != "matrix":
+            yield PressedBuffer(self.spec.name, "f32", main)
+            return
+        arrays = assemble(self.scheme, main, _joined([block.scales for block in blocks]))
+        for suffix, dtype, shape in self.scheme.buffers(self.part.rows, self.spec.cols):
+            data = arrays[suffix].reshape(shape)
+            yield PressedBuffer(f"{self.part.name}.{suffix}", dtype, data, error, norm)
+            error = norm = 0.0
+
+
+def _joined(scales: Sequence[Halves | None]) -> Halves | None:
+    present = [block for block in scales if block is not None]
+    return np.concatenate(present) if present else None
+
+
+def _start(
+    pool: Executor, spec: WeightSpec, part: Part, scheme: Scheme, source: TensorRows
+) -> _PartInProgress:
+    step = BLOCK_ELEMENTS if spec.kind != "matrix" else max(1, BLOCK_ELEMENTS // spec.cols)
+    end = part.start + part.rows
+    blocks = tuple(
+        pool.submit(_pack_block, spec, scheme, source, start, min(start + step, end))
+        for start in range(part.start, end, step)
+    )
+    return _PartInProgress(spec, part, scheme, blocks)
+
+
+def _pack_block(
+    spec: WeightSpec, scheme: Scheme, source: TensorRows, start: int, stop: int
+) -> Packed:
+    """Rows [start, stop) of a weight, packed."""
+    if spec.rope is not None:
+        return Packed(rope_table(spec.rope), None, 0.0, 0.0)
+    rows = read_rows(spec, source, start, stop)
+    stored = scheme if spec.kind == "matrix" else SCHEMES["f32"]
+    return pack_rows(stored, rows, " + ".join(spec.sources))
+
+
+def read_rows(spec: WeightSpec, source: TensorRows, start: int, stop: int) -> Floats:
+    """Rows [start, stop) of the sources of a matrix laid one below the other."""
+    pieces, base = [], 0
+    for name in spec.sources:
+        count = source.shape(name)[0]
+        first, last = max(start - base, 0), min(stop - base, count)
+        if first < last:
+            pieces.append(source.rows(name, first, last))
+        base += count
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def rope_table(table: RopeTable) -> Floats:
+    """f32[length, 2 * frequencies]: cosines, then sines, of float32 angles.
+
+    The functions are evaluated in float64 so that every processor gives the same float32.
+    """
+    positions = np.arange(table.length, dtype=np.float32)[:, None]
+    angles = (positions * np.array(table.inv_freq, dtype=np.float32)).astype(np.float64)
+    both = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    return both * np.float32(table.scale)
+
+
+def dequantized(
+    specs: Sequence[WeightSpec],
+    scheme: Scheme,
+    buffers: Mapping[str, Array],
+    source: TensorRows,
+) -> Iterator[tuple[str, Floats]]:
+    """(checkpoint tensor, float32 values a device computes with), each source tensor once.
+
+    `source` gives the shapes; `buffers` are the pressed ones by name.
+    """
+    for spec in specs:
+        if spec.kind == "vector":
+            yield spec.sources[0], np.asarray(buffers[spec.name], dtype=np.float32)
+        if spec.kind != "matrix":
+            continue
+        matrix = np.concatenate(
+            [_part_values(part, spec.cols, scheme, buffers) for part in spec.parts(scheme)]
+        )
+        start = 0
+        for name in spec.sources:
+            stop = start + source.shape(name)[0]
+            yield name, matrix[start:stop]
+            start = stop
+
+
+def _part_values(part: Part, cols: int, scheme: Scheme, buffers: Mapping[str, Array]) -> Floats:
+    suffixes = [suffix for suffix, _, _ in scheme.buffers(part.rows, cols)]
+    arrays = {suffix: buffers[f"{part.name}.{suffix}"] for suffix in suffixes}
+    return dequantize(scheme, arrays, part.rows, cols)

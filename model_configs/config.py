@@ -1,0 +1,132 @@
+"""Model configs: one TOML file a model, decoded strictly into a ModelConfig.
+
+A config says where a checkpoint comes from, how to present it and how to sample it. It knows no
+family, scheme or compiler: those names are checked by the press when it builds.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .decode import ConfigError, decode
+
+FOLDER = Path(__file__).resolve().parent
+FIRST = "press-guide"
+"""The model a visitor meets first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checkpoint: a repository at a revision, or a folder beside the config file."""
+
+    repo: str | None = None
+    revision: str | None = None
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.repo is None) == (self.path is None):
+            raise ConfigError("give either `repo` and `revision`, or `path`")
+        if (self.repo is None) != (self.revision is None):
+            raise ConfigError("`repo` and `revision` come together")
+
+    @property
+    def folder(self) -> Path | None:
+        """The local checkpoint folder, when the source is one."""
+        return None if self.path is None else FOLDER / self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """`spdx` is an SPDX identifier or LicenseRef-...; some must be accepted at the source."""
+
+    spdx: str
+    name: str
+    url: str
+    requires_acceptance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Defaults of the chat; a request may override each."""
+
+    temperature: float = 0.7
+    top_p: float = 0.95
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """One model: what it is, where it comes from, how it is offered."""
+
+    id: str
+    name: str
+    description: str
+    family: str
+    parameters: int
+    context: int
+    """Tokens a conversation may hold as built, at most what the checkpoint was trained for."""
+    languages: tuple[str, ...]
+    """BCP 47 tags."""
+    schemes: tuple[str, ...]
+    """Quantization schemes offered; the first is the default."""
+    source: Source
+    licence: Licence
+    suggestions: tuple[str, ...]
+    """Questions to start with."""
+    architecture: Mapping[str, Any]
+    """The keys of the checkpoint's config.json that decide its shapes."""
+    system_prompt: str | None = None
+    sampling: Sampling = field(default=Sampling())
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
+        if not self.schemes:
+            raise ConfigError("schemes is empty; name at least one, such as q4")
+        if self.context <= 0 or self.parameters <= 0:
+            raise ConfigError("context and parameters are positive")
+
+
+def check_id(id: str) -> None:
+    """An id becomes a folder and a URL: lower-case letters, digits, `.`, `-`."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", id):
+        raise ConfigError(
+            f"{id!r} is not a model id; use lower-case letters, digits, dots and dashes"
+        )
+
+
+def read(path: Path) -> ModelConfig:
+    """Decode one file, whose name must be its id; raises ConfigError."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name}: not valid TOML ({error}); correct the file") from error
+    config: ModelConfig = decode(ModelConfig, data, path.name)
+    if path.stem != config.id:
+        raise ConfigError(f"{path.name}: id is {config.id!r}; rename the file to {config.id}.toml")
+    return config
+
+
+@functools.cache
+def all_configs() -> tuple[ModelConfig, ...]:
+    """Every model, the first one first, the others from small to large."""
+    configs = [read(path) for path in sorted(FOLDER.glob("*.toml"))]
+    return tuple(sorted(configs, key=lambda c: (c.id != FIRST, c.parameters, c.id)))
+
+
+def load(id: str) -> ModelConfig:
+    """The model named `id`; raises ConfigError listing those there are."""
+    for config in all_configs():
+        if config.id == id:
+            return config
+    known = ", ".join(config.id for config in all_configs())
+    raise ConfigError(f"there is no model {id!r}; choose one of {known}")
