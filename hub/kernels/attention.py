@@ -1,0 +1,72 @@
+"""The attention kernels over the paged KV cache: `rope_append` and `attention`.
+
+Caches are [pages, kv_heads, page_size, head_dim] of f32 or f16; position p lies in page
+`page_table[p // page_size]`, slot `p % page_size`. Token i of a call has position pos + i.
+"""
+
+from __future__ import annotations
+
+from runtime.plan import Expr
+
+from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
+from .template import render
+
+
+def rope_append(op: Op, profile: Profile) -> LibraryKernel:
+    """qkv f32[n, (H+2KV)*D], rope f32[context, D], page_table, k_cache, v_cache, out q f32[n, H*D].
+
+    Half-split rotation: element d pairs with d + D/2; the table holds cosines, then sines.
+    """
+    values = _cache_values(op, profile)
+    heads = op.integer("heads") + 2 * op.integer("kv_heads")
+    threads = times(op.tokens, heads * (op.integer("head_dim") // 2))
+    return render(
+        op,
+        profile,
+        template="rope_append",
+        values=values,
+        grid=folded(ceil_div(threads, 64)),
+        writes=(3, 4, 5),
+        uniforms=symbols("n", "pos") if op.dynamic else symbols("pos"),
+        enables=_enables(values),
+    )
+
+
+def attention(op: Op, profile: Profile) -> LibraryKernel:
+    """q f32[n, H*D], page_table, k_cache, v_cache, out f32[n, H*D]; causal, grouped-query.
+
+    `window` > 0 limits a token to that many positions including its own.
+    """
+    values = _cache_values(op, profile)
+    quads = op.integer("head_dim") // 4
+    threads = 64 if op.dynamic or profile.software else 128
+    assert quads <= threads, op
+    values |= {
+        "quads": quads,
+        "threads": threads,
+        "slices": threads // quads,
+        "window": op.integer("window"),
+        "scale": f"{op.number('scale'):.9e}",
+    }
+    return render(
+        op,
+        profile,
+        template="attention",
+        values=values,
+        grid=(Expr(op.integer("heads")), op.tokens, Expr(1)),
+        writes=(4,),
+        uniforms=symbols("pos"),
+        enables=_enables(values),
+    )
+
+
+def _cache_values(op: Op, profile: Profile) -> dict[str, object]:
+    kv = op.text("kv_dtype")
+    assert kv == "f32" or (kv == "f16" and profile.f16), (op, profile)
+    assert op.integer("head_dim") % 4 == 0 and op.integer("heads") % op.integer("kv_heads") == 0
+    keys = ("heads", "kv_heads", "head_dim", "page_size")
+    return {"kv": kv} | {key: op.integer(key) for key in keys}
+
+
+def _enables(values: dict[str, object]) -> tuple[str, ...]:
+    return ("f16",) if values["kv"] == "f16" else ()

@@ -1,0 +1,37 @@
+"""The library's table: which noun module makes the kernel of which op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .attention import attention, rope_append
+from .embedding import embedding
+from .fill import fill
+from .kernel import LibraryKernel, Op, Profile
+from .linear import gate_up, matmul
+from .rows import last_row, rms_norm
+from .sampling import argmax, count, reset, sample
+
+KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel]] = {
+    "argmax": argmax,
+    "attention": attention,
+    "count": count,
+    "embedding": embedding,
+    "fill": fill,
+    "gate_up": gate_up,
+    "last_row": last_row,
+    "matmul": matmul,
+    "reset": reset,
+    "rms_norm": rms_norm,
+    "rope_append": rope_append,
+    "sample": sample,
+}
+
+
+def kernel_for(op: Op, profile: Profile) -> LibraryKernel | None:
+    """The library's kernel for `op` on `profile`; None when it has none and TVM's is used.
+
+    Attributes an op's kernel cannot honour are a mistake of the caller (AssertionError, KeyError).
+    """
+    make = KERNELS.get(op.name)
+    return None if make is None else make(op, profile)

@@ -1,0 +1,150 @@
+"""Quantized matrix kernels: `matmul` and `gate_up`, for one token and for many.
+
+matmul: x f32[n, cols], weight buffers of [rows, cols], (residual f32[n, out_cols],) out
+f32[n, out_cols]; columns [start, start + rows) of out are x @ W^T (+ residual).
+gate_up: x, weight buffers of [2F, cols] (gate rows, then up rows), out f32[n, F].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runtime.plan import Expr
+
+from ..schemes import GROUP, SCHEMES
+from .kernel import Grid, LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .template import render
+
+SOFTWARE_TOKENS = 8
+"""Tokens a software thread carries through one pass over its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the templates share: `outputs` rows of the result, `groups` of 32 columns."""
+
+    op: Op
+    gated: bool
+    residual: bool
+    outputs: int
+    groups: int
+    start: int
+    out_cols: int
+
+    @property
+    def out_binding(self) -> int:
+        quantized = SCHEMES[self.op.text("scheme")].group is not None
+        return 2 + int(quantized) + int(self.residual)
+
+    def values(self) -> dict[str, object]:
+        return {
+            "scheme": self.op.text("scheme"),
+            "gated": self.gated,
+            "residual": self.residual,
+            "outputs_count": self.outputs,
+            "groups": self.groups,
+            "start": self.start,
+            "out_cols": self.out_cols,
+            "out_binding": self.out_binding,
+        }
+
+
+def matmul(op: Op, profile: Profile) -> LibraryKernel:
+    """`out[:, start:start+rows] = x @ W^T`, plus the residual for epilogue "add"."""
+    epilogue = op.text("epilogue")
+    assert epilogue in ("none", "add"), epilogue
+    return _linear(
+        _Shape(
+            op,
+            gated=False,
+            residual=epilogue == "add",
+            outputs=op.integer("rows"),
+            groups=op.integer("cols") // GROUP,
+            start=op.integer("start"),
+            out_cols=op.integer("out_cols"),
+        ),
+        profile,
+    )
+
+
+def gate_up(op: Op, profile: Profile) -> LibraryKernel:
+    """`out = silu(x @ gate^T) * (x @ up^T)`."""
+    assert op.text("activation") == "silu", op.attrs
+    features = op.integer("rows") // 2
+    return _linear(
+        _Shape(
+            op,
+            gated=True,
+            residual=False,
+            outputs=features,
+            groups=op.integer("cols") // GROUP,
+            start=0,
+            out_cols=features,
+        ),
+        profile,
+    )
+
+
+def _linear(shape: _Shape, profile: Profile) -> LibraryKernel:
+    assert shape.op.integer("cols") % GROUP == 0, shape.op
+    if profile.software:
+        return _rows(shape, profile)
+    return _tile(shape, profile) if shape.op.dynamic else _vector(shape, profile)
+
+
+def _rows(shape: _Shape, profile: Profile) -> LibraryKernel:
+    tokens = SOFTWARE_TOKENS if shape.op.dynamic else 1
+    grid: Grid = (
+        ceil_div(Expr(shape.outputs), 64),
+        ceil_div(shape.op.tokens, tokens),
+        Expr(1),
+    )
+    return _render(shape, profile, "linear_rows", {"tokens": tokens}, grid)
+
+
+def _tile(shape: _Shape, profile: Profile) -> LibraryKernel:
+    block = 32 if shape.gated else 64
+    grid: Grid = (ceil_div(Expr(shape.outputs), block), ceil_div(shape.op.tokens, 64), Expr(1))
+    values = {"tile": "f16" if profile.f16 else "f32"}
+    enables = ("f16",) if profile.f16 else ()
+    return _render(shape, profile, "linear_tile", values, grid, enables)
+
+
+def _vector(shape: _Shape, profile: Profile) -> LibraryKernel:
+    rows = 2 if shape.gated or shape.outputs < 4096 else 4
+    if profile.subgroups:
+        lanes, teams = (32 if shape.groups <= 32 else 64), 1
+    else:
+        lanes = min(64, max(4, 1 << (shape.groups - 1).bit_length()))
+        teams = 64 // lanes
+    values = {
+        "subgroups": profile.subgroups,
+        "rows": rows,
+        "lanes": lanes,
+        "teams": teams,
+        "sums": rows * (2 if shape.gated else 1),
+    }
+    grid = folded(ceil_div(Expr(shape.outputs), rows * teams))
+    enables = ("subgroups",) if profile.subgroups else ()
+    return _render(shape, profile, "linear_vector", values, grid, enables)
+
+
+def _render(
+    shape: _Shape,
+    profile: Profile,
+    template: str,
+    values: Mapping[str, object],
+    grid: Grid,
+    enables: tuple[str, ...] = (),
+) -> LibraryKernel:
+    return render(
+        shape.op,
+        profile,
+        template=template,
+        values=shape.values() | dict(values),
+        grid=grid,
+        writes=(shape.out_binding,),
+        uniforms=symbols("n") if shape.op.dynamic else (),
+        enables=enables,
+    )

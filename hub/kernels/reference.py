@@ -1,0 +1,158 @@
+"""What every kernel computes, in plain numpy: one function per op, of the op's name.
+
+Sums run in float64 and are returned as float32, so a kernel is compared with the true value.
+Sampling has its own module, `reference_sampling`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schemes import GROUP
+
+Array = NDArray[Any]
+
+
+def dequantize(scheme: str, buffers: tuple[Array, ...], rows: int, cols: int) -> Array:
+    """The float32 matrix [rows, cols] that the buffers of `scheme` stand for."""
+    if scheme == "f32":
+        return buffers[0].reshape(rows, cols).astype(np.float32)
+    words = np.ascontiguousarray(buffers[0].reshape(rows, -1)).astype("<u4", copy=False)
+    if scheme == "f16":
+        return words.view("<f2").reshape(rows, cols).astype(np.float32)
+    if scheme == "q8":
+        values = words.view(np.int8).reshape(rows, cols).astype(np.float32)
+    else:
+        values = _nibbles(words).reshape(rows, cols).astype(np.float32) - 8
+    scales = buffers[1].view("<f2")[: rows * (cols // GROUP)].astype(np.float32)
+    grouped = values.reshape(rows, cols // GROUP, GROUP) * scales.reshape(rows, -1, 1)
+    return grouped.reshape(rows, cols).astype(np.float32)
+
+
+def _nibbles(words: Array) -> Array:
+    data = words.view(np.uint8).reshape(-1, 4)
+    return np.concatenate([data & 15, data >> 4], axis=1)
+
+
+def embedding(ids: Array, weight: Array, out: Array, *, start: int, total: int) -> Array:
+    """`out` [n, cols] with the rows of the ids in [start, start + len(weight)) replaced."""
+    rows = np.clip(ids, 0, total - 1) - start
+    result = out.copy()
+    ours = (rows >= 0) & (rows < len(weight))
+    result[ours] = weight[rows[ours]]
+    return result
+
+
+def matmul(x: Array, weight: Array, residual: Array | None, out: Array, *, start: int) -> Array:
+    """`out` with columns [start, start + rows) = x @ weight^T (+ the residual's columns)."""
+    columns = slice(start, start + len(weight))
+    result = out.copy()
+    product = x.astype(np.float64) @ weight.astype(np.float64).T
+    if residual is not None:
+        product += residual[:, columns]
+    result[:, columns] = product
+    return result
+
+
+def gate_up(x: Array, weight: Array) -> Array:
+    """silu(x @ gate^T) * (x @ up^T), gate being the first half of the rows."""
+    both = x.astype(np.float64) @ weight.astype(np.float64).T
+    gate, up = np.split(both, 2, axis=1)
+    return np.asarray(gate / (1 + np.exp(-gate)) * up, np.float32)
+
+
+def rms_norm(x: Array, weight: Array, *, eps: float) -> Array:
+    """x / sqrt(mean(x^2) + eps) * weight along the last axis."""
+    wide = x.astype(np.float64)
+    scale = 1 / np.sqrt((wide**2).mean(axis=-1, keepdims=True) + eps)
+    return np.asarray(wide * scale * weight, np.float32)
+
+
+def last_row(x: Array) -> Array:
+    """The last row, [1, cols]."""
+    return x[-1:].copy()
+
+
+def rope_append(
+    qkv: Array,
+    rope: Array,
+    page_table: Array,
+    k_cache: Array,
+    v_cache: Array,
+    *,
+    heads: int,
+    pos: int,
+) -> tuple[Array, Array, Array]:
+    """(k_cache, v_cache, q [n, heads * D]) after appending n positions from `pos` on."""
+    kv_heads, page_size, dim = k_cache.shape[1:]
+    n = len(qkv)
+    split = qkv.reshape(n, heads + 2 * kv_heads, dim)
+    positions = pos + np.arange(n)
+    cosine, sine = np.split(rope[positions][:, None, :], 2, axis=2)
+    a, b = np.split(split[:, : heads + kv_heads], 2, axis=2)
+    rotated = np.concatenate([a * cosine - b * sine, b * cosine + a * sine], axis=2)
+    k_cache, v_cache = k_cache.copy(), v_cache.copy()
+    pages, slots = page_table[positions // page_size], positions % page_size
+    k_cache[pages, :, slots] = rotated[:, heads:]
+    v_cache[pages, :, slots] = split[:, heads + kv_heads :]
+    return k_cache, v_cache, rotated[:, :heads].reshape(n, heads * dim).astype(np.float32)
+
+
+def attention(
+    q: Array,
+    page_table: Array,
+    k_cache: Array,
+    v_cache: Array,
+    *,
+    heads: int,
+    window: int,
+    scale: float,
+    pos: int,
+) -> Array:
+    """Causal grouped-query attention of tokens at pos, pos + 1, ... over the paged cache."""
+    kv_heads, page_size, dim = k_cache.shape[1:]
+    n = len(q)
+    positions = np.arange(pos + n)
+    pages, slots = page_table[positions // page_size], positions % page_size
+    keys = np.repeat(k_cache[pages, :, slots], heads // kv_heads, axis=1).astype(np.float64)
+    values = np.repeat(v_cache[pages, :, slots], heads // kv_heads, axis=1).astype(np.float64)
+    scores = np.einsum("thd,khd->thk", q.reshape(n, heads, dim).astype(np.float64), keys) * scale
+    age = (pos + np.arange(n))[:, None] - positions[None, :]
+    seen = (age >= 0) & ((window == 0) | (age < window))
+    scores = np.where(seen[:, None, :], scores, -np.inf)
+    weights = np.exp(scores - scores.max(axis=2, keepdims=True))
+    weights /= weights.sum(axis=2, keepdims=True)
+    return np.asarray(np.einsum("thk,khd->thd", weights, values).reshape(n, -1), np.float32)
+
+
+def fill(
+    count: int, *, kind: str, seed: int, exponent: int = -7, half: int = 1, theta: float = 10000.0
+) -> Array:
+    """`count` words of synthetic weights, u32 or f32."""
+    index = np.arange(count, dtype=np.uint32)
+    word = mix(mix(index + np.uint32(0x9E3779B9)) ^ np.uint32(seed))
+    if kind == "bits":
+        return word
+    if kind == "scales":
+        return (word & np.uint32(0x83FF83FF)) | np.uint32(((exponent + 15) << 10) * 0x10001)
+    if kind == "halves":
+        pair = np.stack([word & np.uint32(0xFFFF), word >> np.uint32(16)], axis=1) / 65536 - 0.5
+        return (pair * 0.1).astype("<f2").view("<u4").reshape(-1)
+    if kind == "uniform":
+        return (((word >> np.uint32(9)) * 2.0**-23 - 0.5) * 0.1).astype(np.float32)
+    if kind == "ones":
+        return np.ones(count, np.float32)
+    column, position = index % (2 * half), index // (2 * half)
+    angle = position * theta ** (-(column % half) / half)
+    return np.where(column < half, np.cos(angle), np.sin(angle)).astype(np.float32)
+
+
+def mix(value: Array) -> Array:
+    """The 32-bit finalizer the kernels hash with; u32 in, u32 out, wrapping."""
+    h = value.astype(np.uint32)
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return np.asarray(h ^ (h >> np.uint32(16)))

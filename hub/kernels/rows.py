@@ -1,0 +1,38 @@
+"""Kernels that work on rows of activations: `rms_norm` and `last_row`."""
+
+from __future__ import annotations
+
+from runtime.plan import Expr
+
+from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .template import render
+
+
+def rms_norm(op: Op, profile: Profile) -> LibraryKernel:
+    """x f32[n, cols], weight f32[cols], out f32[n, cols]: `x / sqrt(mean(x^2) + eps) * weight`."""
+    cols = op.integer("cols")
+    assert cols % 4 == 0, op
+    # A row a thread keeps processors free of barriers; a GPU wants the whole workgroup on it.
+    threads = 1 if profile.software else 64 if cols <= 512 else 256
+    return render(
+        op,
+        profile,
+        template="rms_norm",
+        values={"quads": cols // 4, "threads": threads, "eps": f"{op.number('eps'):.9e}"},
+        grid=(op.tokens, Expr(1), Expr(1)),
+        writes=(2,),
+    )
+
+
+def last_row(op: Op, profile: Profile) -> LibraryKernel:
+    """x f32[n, cols], out f32[1, cols]: row n - 1."""
+    cols = op.integer("cols")
+    return render(
+        op,
+        profile,
+        template="last_row",
+        values={"cols": cols},
+        grid=folded(ceil_div(Expr(cols), 64)),
+        writes=(1,),
+        uniforms=symbols("n") if op.dynamic else (),
+    )

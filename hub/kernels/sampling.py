@@ -1,0 +1,78 @@
+"""Kernels that pick the next token and keep its counts: `argmax`, `sample`, `count`, `reset`.
+
+The sampler record is u32[16]: temperature, top_p, min_p, frequency, presence and repetition
+penalty (f32 bits), top_k (0 = all), seed low, seed high. A count holds how often a token was
+generated in its low 31 bits; bit 31 says that the prompt has it.
+
+The generator is counter-based, so a draw depends on (seed, pos, token index) and nothing else:
+
+    stream = mix(mix(mix(low + 0x9E3779B9) ^ high) ^ pos);  salt = mix(stream + 0x85EBCA6B)
+    word(index) = mix(mix(stream ^ index) + salt)
+    u = (word >> 9 + 1/2) / 2^23;  score = logit - log(-log(u));  the largest score wins
+
+with all integers u32 and wrapping. 23 bits and a half are what a float32 below 1 holds exactly.
+`mix` is a 32-bit finalizer of two multiplications (constants 0x7FEB352D and 0x846CA68B).
+"""
+
+from __future__ import annotations
+
+from runtime.plan import Expr
+
+from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .template import render
+
+_ONE = Expr(1)
+
+
+def argmax(op: Op, profile: Profile) -> LibraryKernel:
+    """logits f32[vocab], token i32[1]: the lowest index among the largest; NaN is smallest."""
+    values = {"vocab": op.integer("vocab"), "threads": _threads(profile)}
+    grid = (_ONE, _ONE, _ONE)
+    return render(op, profile, template="argmax", values=values, grid=grid, writes=(1,))
+
+
+def sample(op: Op, profile: Profile) -> LibraryKernel:
+    """logits f32[vocab], sampler u32[16], counts u32[vocab], token i32[1]; uniform pos.
+
+    Repetition, frequency and presence penalty, temperature, top-k (ties kept), top-p of the rest,
+    min-p, then a Gumbel-max draw; `counts[token] += 1`.
+    """
+    return render(
+        op,
+        profile,
+        template="sample",
+        values={"vocab": op.integer("vocab"), "threads": _threads(profile)},
+        grid=(_ONE, _ONE, _ONE),
+        writes=(2, 3),
+        uniforms=symbols("pos"),
+    )
+
+
+def count(op: Op, profile: Profile) -> LibraryKernel:
+    """tokens i32[chunk], counts u32[vocab]: sets bit 31 of the first n ids' counts."""
+    return render(
+        op,
+        profile,
+        template="count",
+        values={"vocab": op.integer("vocab", 0)},
+        grid=folded(ceil_div(op.tokens, 64)),
+        writes=(1,),
+        uniforms=symbols("n") if op.dynamic else (),
+    )
+
+
+def reset(op: Op, profile: Profile) -> LibraryKernel:
+    """counts u32[vocab] = 0."""
+    vocab = op.integer("vocab")
+    return render(
+        op,
+        profile,
+        template="reset",
+        values={"vocab": vocab},
+        grid=folded(ceil_div(Expr(vocab), 64)),
+        writes=(0,),
+    )
+
+
+def _threads(profile: Profile) -> int:
+    return 64 if profile.software else 256
