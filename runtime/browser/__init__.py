@@ -1,0 +1,1 @@
+"""The engine's host in a browser's worker: the only room with `js` and `pyodide` imports."""

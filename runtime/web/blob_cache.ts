@@ -57,6 +57,11 @@ export class BlobCache {
     return "corrupt";
   }
 
+  /** Whether something is kept under `sha256`, unread. */
+  async has(sha256: string): Promise<boolean> {
+    return (await this.#blobs.match(blobKey(sha256))) !== undefined;
+  }
+
   /** Keeps verified bytes; raises the browser's QuotaExceededError when the disk is full. */
   async write(sha256: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     const headers = {

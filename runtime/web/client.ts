@@ -77,7 +77,7 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
   try {
-    const url = new URL(registryUrl ?? new URL("../hub/registry.json", import.meta.url), document.baseURI);
+    const url = new URL(registryUrl ?? new URL("../registry.json", import.meta.url), document.baseURI);
     const open = { registryUrl: url.href, model: model ?? null, engine: engineOptions(options) };
     await channel.open(open, { onProgress });
     if (model !== undefined) await channel.call("load", model, { onProgress });

@@ -49,8 +49,7 @@ export class Executor {
   /** Compiles every kernel and makes every buffer and bind group; releases the plan before. */
   async prepare(text: string, pages: number, onCompiled: OnCompiled): Promise<void> {
     const plan = parsePlan(text);
-    await this.release();
-    const opening = this.#open();
+    const opening = this.release().then(() => this.#open());
     const made = opening.then(async ({ device }) => {
       requireFit(plan, device.info);
       return { plan, buffers: await makeBuffers(device, plan, pages) };

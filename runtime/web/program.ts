@@ -1,6 +1,7 @@
 /** A plan on the device: buffers, bind groups and, for each entry, the dispatches to encode. */
 
 import type { Device } from "./device.ts";
+import { translate } from "./device.ts";
 import { ModelpressError } from "./errors.ts";
 import type { Compiled, Symbols } from "./expr.ts";
 import { compileExpr, evaluate } from "./expr.ts";
@@ -22,14 +23,19 @@ export type Buffers = ReadonlyMap<string, GPUBuffer>;
 export async function makeBuffers(device: Device, plan: Plan, pages: number): Promise<Buffers> {
   const symbols = new Map([["pages", pages]]);
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  const make = (): Buffers =>
-    new Map(
-      plan.buffers.map(({ name, nbytes }) => {
+  const buffers = new Map<string, GPUBuffer>();
+  try {
+    await device.scoped(`the buffers of ${plan.model}`, () => {
+      for (const { name, nbytes } of plan.buffers) {
         const size = evaluate(compileExpr(nbytes), symbols);
-        return [name, device.gpu.createBuffer({ label: name, size, usage })] as const;
-      }),
-    );
-  return device.scoped(`the buffers of ${plan.model}`, make);
+        buffers.set(name, device.gpu.createBuffer({ label: name, size, usage }));
+      }
+    });
+    return buffers;
+  } catch (error) {
+    for (const buffer of buffers.values()) buffer.destroy();
+    throw translate(error, `the buffers of ${plan.model}`);
+  }
 }
 
 /** A plan whose pipelines are compiled and whose buffers exist. */

@@ -86,6 +86,11 @@ export class Storage {
     return this.#blob({ path, nbytes, sha256 }, options);
   }
 
+  /** Has a chunk in the cache when it is asked for; its bytes go nowhere yet. */
+  async fetchAhead(chunk: Chunk, options: ReadOptions = {}): Promise<void> {
+    if (!(await this.#cache.has(chunk.sha256))) await this.chunk(chunk, options);
+  }
+
   /** Whether blobs are kept for the next visit; false once the browser's quota was exceeded. */
   get keeps(): boolean {
     return this.#quotaExceeded === undefined;

@@ -1,0 +1,95 @@
+"""The Executor over the TypeScript object: plans go as text, weights never come here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
+
+from js import AbortController
+from pyodide.ffi import create_proxy, to_js
+
+from ..executor import DeviceInfo
+from ..plan import Plan
+from ..progress import OnProgress, Progress
+from ..storage import Storage
+from ..weights import WeightIndex
+from .errors import Answer, Translator
+from .storage import BrowserStorage
+
+
+class BrowserExecutor:
+    """`host` is a HostExecutor of host.ts; calls carry texts and bytes, one call a deed."""
+
+    def __init__(self, host: Any, translator: Translator) -> None:
+        self._host = host
+        self._translator = translator
+
+    async def device(self) -> DeviceInfo:
+        with self._translator:
+            facts = json.loads(await self._host.device())
+        return DeviceInfo(**{**facts, "features": frozenset(facts["features"])})
+
+    async def prepare(self, plan: Plan, text: str, *, pages: int, on_progress: OnProgress) -> None:
+        report = create_proxy(_reporter(on_progress))
+        controller = AbortController.new()
+        try:
+            with self._translator:
+                await self._host.prepare(text, pages, controller.signal, report)
+        finally:
+            controller.abort()
+            report.destroy()
+
+    async def upload(
+        self, index: WeightIndex, text: str, storage: Storage, *, on_progress: OnProgress
+    ) -> None:
+        # Bytes go from the TypeScript storage straight to the device.
+        assert isinstance(storage, BrowserStorage)
+        report = create_proxy(_reporter(on_progress))
+        controller = AbortController.new()
+        try:
+            with self._translator:
+                await self._host.upload(text, controller.signal, report)
+        finally:
+            controller.abort()
+            report.destroy()
+
+    def write(self, buffer: str, data: bytes, *, offset: int = 0) -> None:
+        with self._translator:
+            self._host.write(buffer, to_js(data), offset)
+
+    def submit(self, entries: Sequence[str], symbols: Mapping[str, int]) -> None:
+        with self._translator:
+            self._host.submit(" ".join(entries), json.dumps(symbols))
+
+    def step(
+        self, entries: Sequence[str], symbols: Mapping[str, int], read: str
+    ) -> Awaitable[int]:
+        with self._translator:
+            promise = self._host.step(" ".join(entries), json.dumps(symbols), read)
+        return Answer(promise, self._translator)
+
+    async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
+        with self._translator:
+            array = await self._host.read(buffer, nbytes, offset)
+        data: bytes = array.to_bytes()
+        return data
+
+    async def synchronize(self) -> None:
+        with self._translator:
+            await self._host.synchronize()
+
+    async def release(self) -> None:
+        with self._translator:
+            await self._host.release()
+
+    async def close(self) -> None:
+        with self._translator:
+            await self._host.close()
+
+
+def _reporter(on_progress: OnProgress) -> Any:
+    def report(stage: str, done: int, total: int, unit: str) -> None:
+        on_progress(Progress(stage, done, total, unit))
+
+    return report

@@ -1,0 +1,37 @@
+"""The Tokenizer over the TypeScript object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pyodide.ffi import to_js
+
+from .errors import Translator
+
+
+class BrowserTokenizer:
+    """`host` is a Tokenizer of tokenizer.ts."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._host.encode(text).to_py().tolist()
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        text: str = self._host.decode(to_js(list(ids)))
+        return text
+
+
+def tokenizer_factory(
+    make: Callable[[str, str], Any], translator: Translator
+) -> Callable[[str, str | None], BrowserTokenizer]:
+    """The host's TokenizerFactory over `hostTokenizer` of host.ts."""
+
+    def factory(text: str, config: str | None) -> BrowserTokenizer:
+        with translator:
+            return BrowserTokenizer(make(text, config or ""))
+
+    return factory

@@ -1,0 +1,108 @@
+"""The engine for a site: TypeScript bundled, Pyodide vendored, Python packed, into one folder.
+
+    engine/client.js, client.d.ts     what pages import
+    engine/worker.js                  the engine's worker
+    engine/service_worker.js          goes to the site's root, beside shell.json
+    engine/pyodide/                   Python itself, from its npm package
+    engine/runtime.zip                the engine's Python
+
+Built once into `dist/` beside this file and copied from there: a second build with unchanged
+sources only copies. It needs Node, so nothing of the engine imports it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .declarations import bundle_declarations
+from .node import LOCK, MODULES, find_node, install_packages, run_esbuild
+from .python_archive import python_archive
+
+WEB = Path(__file__).resolve().parent
+DIST = WEB / "dist"
+STAMP = "stamp"
+PYODIDE = (
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+    "pyodide-lock.json",
+)
+MODULE_SCRIPTS = ("client", "worker")
+CLASSIC_SCRIPTS = ("service_worker",)
+ESBUILD_OPTIONS = {
+    "bundle": True,
+    "minify": True,
+    "target": "es2022",
+    "charset": "utf8",
+    "legalComments": "eof",
+    "logLevel": "warning",
+}
+
+
+def build_engine(out: Path) -> None:
+    """Leave the complete engine in the folder `out`; raises NodeError."""
+    install_packages()
+    archive = python_archive()
+    stamp = _digest_of_sources(archive)
+    if not (DIST / STAMP).is_file() or (DIST / STAMP).read_text(encoding="ascii") != stamp:
+        _build(archive, stamp)
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(DIST, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(STAMP))
+
+
+def _build(archive: bytes, stamp: str) -> None:
+    """Build into a new folder that then takes the place of `dist`, so that it is never half."""
+    with tempfile.TemporaryDirectory(dir=WEB, prefix=".dist-") as folder:
+        building = Path(folder) / "dist"
+        building.mkdir()
+        _bundle_scripts(building)
+        (building / "client.d.ts").write_text(bundle_declarations(), encoding="utf-8")
+        (building / "runtime.zip").write_bytes(archive)
+        _copy_pyodide(building / "pyodide")
+        (building / STAMP).write_text(stamp, encoding="ascii")
+        shutil.rmtree(DIST, ignore_errors=True)
+        building.rename(DIST)
+
+
+def _bundle_scripts(out: Path) -> None:
+    for names, form in ((MODULE_SCRIPTS, "esm"), (CLASSIC_SCRIPTS, "iife")):
+        sources = [str(WEB / f"{name}.ts") for name in names]
+        run_esbuild(
+            {"entryPoints": sources, "outdir": str(out), "format": form, **ESBUILD_OPTIONS}
+        )
+
+
+def _copy_pyodide(out: Path) -> None:
+    out.mkdir()
+    for name in PYODIDE:
+        if name == "pyodide-lock.json":
+            (out / name).write_text(_empty_lock(), encoding="utf-8")
+        else:
+            shutil.copyfile(MODULES / "pyodide" / name, out / name)
+
+
+def _empty_lock() -> str:
+    """Pyodide's lock file without packages: the engine installs none, and nothing is fetched."""
+    text = (MODULES / "pyodide" / "pyodide-lock.json").read_text(encoding="utf-8")
+    return json.dumps({**json.loads(text), "packages": {}}, sort_keys=True) + "\n"
+
+
+def _digest_of_sources(archive: bytes) -> str:
+    digest = hashlib.sha256(archive)
+    for path in _sources():
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    digest.update(str(find_node()).encode())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    yield LOCK
+    yield from sorted(WEB.glob("*.ts"))
+    yield from (WEB / "bundle.py", WEB / "declarations.py")

@@ -1,0 +1,133 @@
+/** What Python sees of the device and the files: plain scalars, texts and bytes, one call a deed.
+ *
+ * runtime/browser/ adapts these to the engine's protocols. Nothing here keeps a Python object.
+ */
+
+import type { Executor } from "./executor.ts";
+import { ModelpressError } from "./errors.ts";
+import type { Chunk, File } from "./formats.ts";
+import type { Storage } from "./storage.ts";
+import { Tokenizer } from "./tokenizer.ts";
+
+/** A Python function; gone once the call's signal has fired. */
+export type Report = (stage: string, done: number, total: number, unit: string) => void;
+
+const REPORT_INTERVAL_MS = 40;
+
+export class HostExecutor {
+  readonly #executor: Executor;
+  readonly #storage: Storage;
+
+  constructor(executor: Executor, storage: Storage) {
+    this.#executor = executor;
+    this.#storage = storage;
+  }
+
+  async device(): Promise<string> {
+    return JSON.stringify(await this.#executor.device());
+  }
+
+  prepare(text: string, pages: number, signal: AbortSignal, report: Report): Promise<void> {
+    const onCompiled = throttled(report, signal, "compile", "kernels");
+    return this.#executor.prepare(text, pages, onCompiled);
+  }
+
+  async upload(text: string, signal: AbortSignal, report: Report): Promise<void> {
+    const onFetched = throttled(report, signal, "download", "bytes");
+    const onWritten = throttled(report, signal, "upload", "bytes");
+    const onBytes = (fetched: number, written: number, total: number): void => {
+      onFetched(fetched, total);
+      onWritten(written, total);
+    };
+    await this.#executor.upload(text, this.#storage, { signal, onBytes });
+    await this.#storage.settle();
+  }
+
+  write(buffer: string, data: Uint8Array<ArrayBuffer>, offset: number): void {
+    this.#executor.write(buffer, data, offset);
+  }
+
+  submit(entries: string, symbols: string): void {
+    this.#executor.submit(entries.split(" "), symbolsOf(symbols));
+  }
+
+  step(entries: string, symbols: string, read: string): Promise<number> {
+    return this.#executor.step(entries.split(" "), symbolsOf(symbols), read);
+  }
+
+  read(buffer: string, nbytes: number, offset: number): Promise<Uint8Array> {
+    return this.#executor.read(buffer, nbytes, offset);
+  }
+
+  synchronize(): Promise<void> {
+    return this.#executor.synchronize();
+  }
+
+  release(): Promise<void> {
+    return this.#executor.release();
+  }
+
+  close(): Promise<void> {
+    return this.#executor.close();
+  }
+}
+
+export class HostStorage {
+  readonly #storage: Storage;
+  readonly #onPlan: (text: string, file: File) => void;
+
+  /** `onPlan` hears of plans as they arrive, before Python has read them. */
+  constructor(storage: Storage, onPlan: (text: string, file: File) => void) {
+    this.#storage = storage;
+    this.#onPlan = onPlan;
+  }
+
+  registry(signal: AbortSignal): Promise<string> {
+    return this.#storage.registry({ signal });
+  }
+
+  async text(path: string, nbytes: number, sha256: string, signal: AbortSignal): Promise<string> {
+    const file = { path, nbytes, sha256 };
+    const text = await this.#storage.text(file, { signal });
+    if (isPlan(path)) this.#onPlan(text, file);
+    return text;
+  }
+
+  chunk(sha256: string, offset: number, nbytes: number, signal: AbortSignal): Promise<Uint8Array> {
+    const chunk: Chunk = { sha256, offset, nbytes };
+    return this.#storage.chunk(chunk, { signal });
+  }
+}
+
+/** `Tokenizer.parse` for Python, which has no `undefined`. */
+export function hostTokenizer(text: string, config: string): Tokenizer {
+  return Tokenizer.parse(text, config === "" ? undefined : config);
+}
+
+/** Any error as the JSON text of a record. */
+export function errorText(error: unknown): string {
+  return JSON.stringify(ModelpressError.from(error).toRecord());
+}
+
+function isPlan(path: string): boolean {
+  return /(^|\/)plan\.[^/]+\.json$/.test(path);
+}
+
+function symbolsOf(text: string): { readonly [name: string]: number } {
+  return JSON.parse(text) as { readonly [name: string]: number };
+}
+
+/** Reports the first, the last, and at most one every 40 ms between. */
+function throttled(
+  report: Report, signal: AbortSignal, stage: string, unit: string,
+): (done: number, total: number) => void {
+  let last = -Infinity;
+  let sent = -1;
+  return (done, total) => {
+    const now = performance.now();
+    if (signal.aborted || done === sent || (done < total && now - last < REPORT_INTERVAL_MS)) return;
+    last = now;
+    sent = done;
+    report(stage, done, total, unit);
+  };
+}

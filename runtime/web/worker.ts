@@ -1,0 +1,154 @@
+/** The engine's worker: boots Python, opens the device and fetches at once, then serves requests. */
+
+import type { PyodideInterface } from "pyodide";
+
+import { ModelpressError } from "./errors.ts";
+import { Executor } from "./executor.ts";
+import type { File } from "./formats.ts";
+import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
+import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
+import { bootPython } from "./python.ts";
+import { Storage } from "./storage.ts";
+import { remember, warmUp } from "./warm_up.ts";
+
+/** runtime/browser/bridge.py, as far as it is called from here. */
+interface Bridge {
+  start(id: number, method: string, argument: string): void;
+  cancel(id: number): void;
+}
+
+/** How Python answers: `kind` is a message's type, `text` its JSON. */
+type Post = (kind: "progress" | "chunk" | "result" | "error", id: number, text: string) => void;
+
+interface Session {
+  readonly options: OpenOptions;
+  readonly storage: Storage;
+  readonly bridge: Bridge;
+}
+
+let opening: Promise<Session> | undefined;
+let lastPlan: File | undefined;
+const loads = new Map<number, string>();
+
+function send(message: FromWorker): void {
+  self.postMessage(message);
+}
+
+async function open(options: OpenOptions): Promise<Session> {
+  // Never released: the browser does that when this worker ends, and so the page knows.
+  void navigator.locks.request(options.lock, () => new Promise(() => undefined));
+  const booting = bootPython();
+  booting.catch(() => undefined);
+  const warn = (error: ModelpressError): void => send({ type: "warning", error: error.toRecord() });
+  const storage = await Storage.open(options.registryUrl, warn);
+  const executor = new Executor();
+  await executor.device();
+  void warmUp(storage, executor, options);
+  const bridge = makeBridge(await booting, options, storage, executor);
+  return { options, storage, bridge };
+}
+
+function makeBridge(
+  python: PyodideInterface, options: OpenOptions, storage: Storage, executor: Executor,
+): Bridge {
+  const onPlan = (text: string, file: File): void => {
+    lastPlan = file;
+    // `prepare` asks for the same pipelines, and reports what goes wrong.
+    executor.precompile(text).catch(() => undefined);
+  };
+  const module = python.pyimport("runtime.browser.bridge") as {
+    make_bridge(...parts: readonly unknown[]): Bridge;
+  };
+  return module.make_bridge(
+    new HostExecutor(executor, storage),
+    new HostStorage(storage, onPlan),
+    hostTokenizer,
+    errorText,
+    post,
+    JSON.stringify(options.engine),
+  );
+}
+
+const post: Post = (kind, id, text) => {
+  const value: unknown = JSON.parse(text);
+  switch (kind) {
+    case "progress":
+      return send({ type: "progress", id, progress: value as never });
+    case "chunk":
+      return send({ type: "chunk", id, value });
+    case "error":
+      loads.delete(id);
+      return send({ type: "error", id, error: value as never });
+    case "result":
+      void settle(id, value);
+      return;
+    default:
+      return kind satisfies never;
+  }
+};
+
+/** A result on its way out: what TypeScript knows and Python does not is added. */
+async function settle(id: number, value: unknown): Promise<void> {
+  const model = loads.get(id);
+  loads.delete(id);
+  const session = await opening;
+  if (model !== undefined && model !== "" && session && lastPlan) {
+    await remember(session.storage, session.options, model, lastPlan);
+  }
+  const facts = model === undefined ? value : { ...(value as object), cache: cacheInfo(session) };
+  send({ type: "result", id, value: facts });
+}
+
+function cacheInfo(session: Session | undefined): { keeps: boolean } {
+  return { keeps: session?.storage.keeps ?? true };
+}
+
+async function call(id: number, method: Method, argument: string): Promise<void> {
+  if (!opening) throw new ModelpressError("internal", "the engine was not opened");
+  const { storage, bridge } = await opening;
+  switch (method) {
+    case "cache_list":
+      return send({ type: "result", id, value: await storage.list() });
+    case "cache_remove":
+      await storage.remove(argument);
+      return send({ type: "result", id, value: null });
+    case "cache_persist":
+      return send({ type: "result", id, value: await storage.persist() });
+    case "load":
+    case "info":
+      loads.set(id, argument);
+      return bridge.start(id, method, argument);
+    case "models":
+    case "unload":
+    case "chat":
+    case "chat_stream":
+    case "bench":
+    case "close":
+      return bridge.start(id, method, argument);
+    default:
+      return method satisfies never;
+  }
+}
+
+async function receive(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case "open":
+      opening = open(message.options);
+      await opening;
+      return send({ type: "result", id: message.id, value: null });
+    case "call":
+      return call(message.id, message.method, message.argument);
+    case "cancel":
+      return (await opening)?.bridge.cancel(message.id);
+    default:
+      return message satisfies never;
+  }
+}
+
+self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
+  receive(data).catch((error: unknown) => {
+    const record = ModelpressError.from(error).toRecord();
+    send({ type: "error", id: data.id, error: record });
+  });
+});
+send({ type: "alive" });
