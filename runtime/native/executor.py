@@ -1,0 +1,271 @@
+"""The executor over wgpu-py: a plan's dispatches replayed on this machine's own WebGPU.
+
+Every wgpu error becomes a ModelpressError here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import wgpu
+
+from ..errors import FormatError, ModelpressError
+from ..executor import DeviceInfo
+from ..plan import Plan
+from ..progress import OnProgress, Progress
+from ..storage import Storage
+from ..weights import Chunk, WeightIndex
+from .device import describe, find_adapter, open_device
+from .replay import Replay, build_entries, create_buffers, encode
+
+RING = 8
+FETCH_AHEAD = 3
+"""Chunks read and checked at once while others are written to the device."""
+
+
+class WgpuExecutor:
+    """See `Executor`. After "device_lost" the next `prepare` opens a new device."""
+
+    def __init__(self) -> None:
+        self._adapter: wgpu.GPUAdapter | None = None
+        self._device: wgpu.GPUDevice | None = None
+        self._replay: Replay | None = None
+        self._ring: list[wgpu.GPUBuffer] = []
+        self._results: list[asyncio.Future[int]] = []
+        self._steps = 0
+        self._lost = False
+
+    async def device(self) -> DeviceInfo:
+        """The adapter's facts."""
+        if self._adapter is None:
+            self._adapter = find_adapter()
+        return describe(self._adapter)
+
+    async def prepare(self, plan: Plan, text: str, *, pages: int, on_progress: OnProgress) -> None:
+        """Make buffers at once, then compile and bind; a lost device is replaced."""
+        await self.release()
+        device = await self._open()
+        with self._translated():
+            self._replay = create_buffers(device, plan, pages)
+            await build_entries(device, self._replay, on_progress)
+
+    async def upload(
+        self, index: WeightIndex, text: str, storage: Storage, *, on_progress: OnProgress
+    ) -> None:
+        """Read a few chunks ahead, write each into the weight buffers it covers."""
+        while self._replay is None:
+            await asyncio.sleep(0)
+        check_weights(self._replay.plan, index)
+        done = 0
+        async for chunk, data in _fetch(index.chunks, storage):
+            on_progress(Progress("download", done + chunk.nbytes, index.nbytes, "bytes"))
+            self._write_chunk(index, chunk, data)
+            await self.synchronize()  # wgpu keeps a copy of every write until it has run
+            done += chunk.nbytes
+            on_progress(Progress("upload", done, index.nbytes, "bytes"))
+
+    def write(self, buffer: str, data: bytes, *, offset: int = 0) -> None:
+        """Queue a write."""
+        replay = self._prepared()
+        with self._translated():
+            self._queue().write_buffer(replay.buffers[buffer], offset, data)
+
+    def submit(self, entries: Sequence[str], symbols: Mapping[str, int]) -> None:
+        """Queue the dispatches of `entries` in one compute pass."""
+        with self._translated():
+            self._queue().submit([self._commands(entries, symbols).finish()])
+
+    def step(self, entries: Sequence[str], symbols: Mapping[str, int], read: str) -> Awaitable[int]:
+        """`submit`, and copy the first word of `read` into the next buffer of the ring."""
+        place = self._steps % RING
+        if not self._results[place].done():
+            raise ModelpressError("internal", f"more than {RING} steps are in flight")
+        self._steps += 1
+        with self._translated():
+            encoder = self._commands(entries, symbols)
+            source = self._prepared().buffers[read]
+            encoder.copy_buffer_to_buffer(source, 0, self._ring[place], 0, 4)
+            self._queue().submit([encoder.finish()])
+            mapped = self._ring[place].map_async(wgpu.MapMode.READ)
+        result = asyncio.ensure_future(self._word(self._ring[place], mapped))
+        # A result nobody waits for may fail in peace.
+        result.add_done_callback(lambda f: f.cancelled() or f.exception())
+        self._results[place] = result
+        return _Result(result)
+
+    async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
+        """Bytes of a buffer after everything queued so far."""
+        source = self._prepared().buffers[buffer]
+        device = await self._open()
+        with self._translated():
+            staging = device.create_buffer(
+                size=nbytes, usage=wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
+            )
+            encoder = device.create_command_encoder()
+            encoder.copy_buffer_to_buffer(source, offset, staging, 0, nbytes)
+            self._queue().submit([encoder.finish()])
+            await staging.map_async(wgpu.MapMode.READ)
+            data = bytes(staging.read_mapped())
+            staging.destroy()
+        return data
+
+    async def synchronize(self) -> None:
+        """Return when everything queued so far has run."""
+        with self._translated():
+            self._queue().submit([])
+            await self._queue().on_submitted_work_done_async()
+
+    async def release(self) -> None:
+        """Free the plan's buffers and pipelines."""
+        replay, self._replay = self._replay, None
+        await asyncio.gather(*self._results, return_exceptions=True)
+        if replay is not None:
+            replay.destroy()
+
+    async def close(self) -> None:
+        """Free everything."""
+        await self.release()
+        device, self._device = self._device, None
+        if device is not None:
+            device.destroy()
+
+    async def _open(self) -> wgpu.GPUDevice:
+        """The device, opened on first use and after a loss."""
+        if self._lost or self._device is None:
+            await self.device()
+            assert self._adapter is not None
+            self._device = open_device(find_adapter() if self._lost else self._adapter)
+            self._lost = False
+            usage = wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
+            self._ring = [
+                self._device.create_buffer(label=f"ring {i}", size=4, usage=usage)
+                for i in range(RING)
+            ]
+            self._results = [_resolved() for _ in range(RING)]
+        return self._device
+
+    def _queue(self) -> wgpu.GPUQueue:
+        if self._device is None:
+            raise ModelpressError("internal", "the device is not open; prepare a plan first")
+        if self._lost:
+            raise _lost_error()
+        return self._device.queue
+
+    def _prepared(self) -> Replay:
+        if self._lost:
+            raise _lost_error()
+        if self._replay is None:
+            raise ModelpressError("internal", "no plan is prepared")
+        return self._replay
+
+    def _commands(
+        self, entries: Sequence[str], symbols: Mapping[str, int]
+    ) -> wgpu.GPUCommandEncoder:
+        replay = self._prepared()
+        chosen = [replay.entries[name] for name in entries]
+        slots = {slot for entry in chosen for slot in entry.slots}
+        if slots:
+            offset, data = replay.uniform_bytes(slots, symbols)
+            self._queue().write_buffer(replay.uniforms, offset, data)
+        assert self._device is not None
+        encoder = self._device.create_command_encoder()
+        compute = encoder.begin_compute_pass()
+        for entry in chosen:
+            encode(compute, entry.dispatches, symbols)
+        compute.end()
+        return encoder
+
+    async def _word(self, buffer: wgpu.GPUBuffer, mapped: Awaitable[None]) -> int:
+        with self._translated():
+            await mapped
+            word: int = struct.unpack("<i", buffer.read_mapped())[0]
+            buffer.unmap()
+            return word
+
+    def _write_chunk(self, index: WeightIndex, chunk: Chunk, data: bytes) -> None:
+        end = chunk.offset + chunk.nbytes
+        for tensor in index.tensors:
+            first = max(tensor.offset, chunk.offset)
+            last = min(tensor.offset + tensor.nbytes, end)
+            if first < last:
+                part = memoryview(data)[first - chunk.offset : last - chunk.offset]
+                with self._translated():
+                    buffer = self._prepared().buffers[tensor.name]
+                    self._queue().write_buffer(buffer, first - tensor.offset, part)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """wgpu's errors as ours; a lost device is remembered."""
+        try:
+            yield
+        except (wgpu.GPUOutOfMemoryError, MemoryError) as error:
+            raise ModelpressError(
+                "out_of_memory",
+                f"the device has not enough memory: {error}; try a smaller context or model",
+            ) from error
+        except (wgpu.GPUError, RuntimeError) as error:
+            if _means_lost(str(error)):
+                self._lost = True
+                raise _lost_error() from error
+            raise ModelpressError("internal", f"WebGPU refuses: {error}") from error
+
+
+class _Result:
+    """A step's result: cancelling whoever awaits it leaves the readback running."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: asyncio.Future[int]) -> None:
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return asyncio.shield(self._future).__await__()
+
+
+def check_weights(plan: Plan, index: WeightIndex) -> None:
+    """Index and plan speak of the same weights; FormatError naming the first that differ."""
+    expected = {b.name: b.nbytes.evaluate({}) for b in plan.buffers if b.role == "weight"}
+    found = {t.name: t.nbytes for t in index.tensors}
+    for name in expected.keys() | found.keys():
+        if expected.get(name) != found.get(name):
+            raise FormatError(
+                "weights.json",
+                f"tensor {name!r} has {found.get(name)} bytes and the plan wants "
+                f"{expected.get(name)}; build the model again with `modelpress build`",
+            )
+
+
+async def _fetch(chunks: Sequence[Chunk], storage: Storage) -> AsyncIterator[tuple[Chunk, bytes]]:
+    """Chunks in order, the next few already on their way."""
+    tasks: list[asyncio.Task[bytes]] = []
+    try:
+        for i, chunk in enumerate(chunks):
+            ahead = chunks[i + len(tasks) : i + FETCH_AHEAD]
+            tasks.extend(asyncio.ensure_future(storage.chunk(c)) for c in ahead)
+            yield chunk, await tasks.pop(0)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _resolved() -> asyncio.Future[int]:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    future.set_result(0)
+    return future
+
+
+def _means_lost(message: str) -> bool:
+    text = message.lower()
+    lost = "lost" in text or "map buffer" in text
+    return lost or ("device" in text and ("is invalid" in text or "destroyed" in text))
+
+
+def _lost_error() -> ModelpressError:
+    return ModelpressError(
+        "device_lost", "the device was lost; ask again, the model will be loaded anew"
+    )
