@@ -107,9 +107,13 @@ def gc(
 
 
 def _open(target: str, endpoint_url: str | None, *, adopt: bool = False) -> Store:
+    from .errors import TargetSyntaxError
     from .targets import open_store
 
-    return open_store(target, endpoint_url=endpoint_url, adopt=adopt)
+    try:
+        return open_store(target, endpoint_url=endpoint_url, adopt=adopt)
+    except TargetSyntaxError as error:
+        raise typer.BadParameter(str(error), param_hint="TARGET") from error
 
 
 def _act(prepared: Prepared, store: Store, *, dry_run: bool, as_json: bool) -> None:

@@ -32,6 +32,10 @@ class TargetError(PublishError):
     code = "target"
 
 
+class TargetSyntaxError(TargetError):
+    """What was typed as a target is none; the message lists what is."""
+
+
 class AccessError(PublishError):
     """Credentials are missing, wrong, expired, or lack a permission."""
 
