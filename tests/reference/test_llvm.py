@@ -1,0 +1,73 @@
+"""The first rungs of the ladder: transformers, the quantizer's weights, TVM on this processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hub.llvm import Reference
+from hub.schemes import SCHEMES
+from tests.reference.answers import (
+    DATA,
+    DATA_NBYTES,
+    NEW_TOKENS,
+    PROMPT_TOKENS,
+    digest,
+    read_answers,
+    relative_error,
+)
+from tests.reference.checkpoints import CONTEXT, FAMILY, press_checkpoint
+from tests.reference.tiny import TINY
+from tests.reference.tolerances import LOGITS, PREFILL_AGAINST_DECODE
+
+CASES = [(tiny, scheme) for tiny in TINY for scheme in SCHEMES]
+IDS = [f"{tiny.name}-{scheme}" for tiny, scheme in CASES]
+CHUNKS = ([24], [1, 23], [7, 7, 7, 3], [16, 8])
+
+
+@pytest.fixture(scope="module", params=CASES, ids=IDS)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    tiny, scheme = request.param
+    folder = tiny.write(tmp_path_factory.mktemp(tiny.name))
+    return tiny.name, scheme, press_checkpoint(folder, scheme)
+
+
+def test_the_weights_are_the_ones_the_reference_was_made_from(case: Any) -> None:
+    model, scheme, pressed = case
+    answers = read_answers(model, scheme)
+    assert digest(pressed.weights) == answers.weights_sha256, (
+        "the quantizer or the tiny models changed: `python -m tests.reference.make_reference`"
+    )
+
+
+def test_the_compiled_model_agrees_with_transformers(case: Any) -> None:
+    model, scheme, pressed = case
+    answers = read_answers(model, scheme)
+    # One compilation for everything: a sequence that starts again at 0 sees none of the old cache.
+    scheme_of = SCHEMES[scheme]
+    reference = Reference(FAMILY, pressed.config, scheme_of, pressed.buffers, context=CONTEXT)
+    logits = reference.logits(answers.prompt)
+    error = relative_error(logits[list(answers.positions)], answers.logits)
+    print(f"{model} {scheme}: {error:.1e}")
+    assert error <= LOGITS["llvm"]
+    for chunks in CHUNKS:
+        chunked = prefill(reference, answers.prompt, chunks)
+        assert relative_error(chunked, logits[-1]) <= PREFILL_AGAINST_DECODE, chunks
+    assert tuple(reference.greedy(answers.prompt, NEW_TOKENS)) == answers.tokens
+
+
+def prefill(reference: Reference, prompt: tuple[int, ...], chunks: list[int]) -> Any:
+    start, logits = 0, np.zeros(0, np.float32)
+    for size in chunks:
+        logits = reference.prefill(prompt[start : start + size], start)
+        start += size
+    assert start == PROMPT_TOKENS
+    return logits
+
+
+def test_the_reference_stays_small() -> None:
+    total = sum(path.stat().st_size for path in Path(DATA).iterdir())
+    assert total < DATA_NBYTES, f"{total} bytes"
