@@ -145,7 +145,7 @@ def fill(
         return (((word >> np.uint32(9)) * 2.0**-23 - 0.5) * 0.1).astype(np.float32)
     if kind == "ones":
         return np.ones(count, np.float32)
-    column, position = index % (2 * half), index // (2 * half)
+    column, position = np.divmod(np.arange(count), 2 * half)[::-1]
     angle = position * theta ** (-(column % half) / half)
     return np.where(column < half, np.cos(angle), np.sin(angle)).astype(np.float32)
 
