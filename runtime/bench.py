@@ -14,13 +14,12 @@ from typing import Any
 
 from .abort import AbortSignal
 from .engine import Engine
-from .errors import ModelpressError
 from .executor import DeviceInfo
 from .fit import dispatches_per_token
 from .loading import LoadedModel
 from .progress import OnProgress, Progress
 from .sampling import SamplingParams, bad_param
-from .session import Generation
+from .session import Generation, context_exceeded
 
 QUEUED_STEPS = 16
 
@@ -73,11 +72,7 @@ def device_name(device: DeviceInfo) -> str:
 def _check_fits(model: LoadedModel, request: BenchRequest) -> None:
     needed = request.prompt + request.new
     if needed > model.session.context:
-        raise ModelpressError(
-            "context_length_exceeded",
-            f"{needed} tokens do not fit the context of {model.session.context}",
-            details={"prompt_tokens": request.prompt, "context": model.session.context},
-        )
+        raise context_exceeded(needed, model.session.context)
 
 
 async def _run(

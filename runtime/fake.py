@@ -298,6 +298,7 @@ def reply(text: str, *, stop: int = 257) -> NextToken:
         # The answer so far is what follows the last mark; `text` itself must not hold one.
         mark = ord(">")
         so_far: int = sequence[::-1].index(mark) if mark in sequence else 0
-        return answer[min(so_far, len(answer) - 1)]
+        answered: int = answer[min(so_far, len(answer) - 1)]
+        return answered
 
     return next_token

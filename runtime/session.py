@@ -23,7 +23,7 @@ from .executor import Executor
 from .kv_cache import KvCache, PagePool
 from .plan import Plan
 from .progress import OnProgress, Progress, ignore_progress
-from .sampling import SamplingParams
+from .sampling import SamplingParams, bad_param
 
 MAX_DEPTH = 8
 DEPTHS = {"gpu": 3, "cpu": 2}
@@ -97,6 +97,32 @@ class Session:
             previous = token
             signal.check()
 
+    async def logits(self, tokens: Sequence[int]) -> AsyncGenerator[bytes]:
+        """The bytes of f32[vocab] after each of `tokens`, computed one by one from position 0.
+
+        Raises "bad_request" for an id outside the vocabulary, "context_length_exceeded" for more
+        tokens than the context holds.
+        """
+        self._check_tokens(tokens)
+        await self.settle()
+        self._cache.truncate(0)
+        for position, token in enumerate(tokens):
+            self._reserve(position + 1)
+            self._executor.write("token", _words([token]))
+            self._executor.submit(("decode",), {"pos": position})
+            row = await self._executor.read("logits", 4 * self.plan.vocab_size)
+            self._cache.append([token])
+            yield row
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        if len(tokens) > self.context:
+            raise context_exceeded(len(tokens), self.context)
+        for token in tokens:
+            if not 0 <= token < self.plan.vocab_size:
+                raise bad_param(
+                    "tokens", f"token {token} is outside the vocabulary of {self.plan.vocab_size}"
+                )
+
     async def time_steps(self, count: int) -> float:
         """Seconds a greedy decode step takes at the end of what is cached, `count` queued at once.
 
@@ -118,12 +144,7 @@ class Session:
         length = len(generation.prompt)
         assert length
         if length >= self.context:
-            raise ModelpressError(
-                "context_length_exceeded",
-                f"the prompt has {length} tokens and the context holds {self.context}, answer "
-                "included; shorten the conversation or load the model with a larger context",
-                details={"prompt_tokens": length, "context": self.context, "param": "messages"},
-            )
+            raise context_exceeded(length, self.context)
         room = self.context - length
         return room if generation.max_tokens is None else min(room, generation.max_tokens)
 
@@ -202,6 +223,16 @@ class Session:
                 details={"token": token, "variant": self.plan.variant},
             )
         return token
+
+
+def context_exceeded(length: int, context: int) -> ModelpressError:
+    """A prompt that leaves no room for an answer."""
+    return ModelpressError(
+        "context_length_exceeded",
+        f"the prompt has {length} tokens and the context holds {context}, answer included; "
+        "shorten the conversation or load the model with a larger context",
+        details={"prompt_tokens": length, "context": context, "param": "messages"},
+    )
 
 
 def num_pages(plan: Plan, context: int) -> int:

@@ -43,17 +43,25 @@ def _limit_instance() -> None:
     extras.set_instance_extras(backends=("Vulkan", "Metal", "DX12"))
 
 
-def find_adapter() -> wgpu.GPUAdapter:
-    """The best adapter; ModelpressError "no_webgpu" when there is none."""
+def find_adapter(name: str | None = None) -> wgpu.GPUAdapter:
+    """The best adapter, or the one whose description contains `name` (case does not matter).
+
+    ModelpressError "no_webgpu" when there is none; it lists what was found.
+    """
     _limit_instance()
-    found = [
+    adapters = [
         adapter
         for adapter in wgpu.gpu.enumerate_adapters_sync()
         if adapter.info["backend_type"] in BACKENDS
     ]
-    if not found:
-        raise ModelpressError("no_webgpu", f"no WebGPU adapter is available: {REMEDY}")
-    return min(found, key=_rank)
+    fitting = [a for a in adapters if name is None or name.lower() in a.info["device"].lower()]
+    if not fitting:
+        found = ", ".join(a.info["device"] for a in adapters) or "none"
+        wanted = "" if name is None else f" named {name!r}"
+        raise ModelpressError(
+            "no_webgpu", f"no WebGPU adapter{wanted} is available (found: {found}); {REMEDY}"
+        )
+    return min(fitting, key=_rank)
 
 
 def _rank(adapter: wgpu.GPUAdapter) -> int:

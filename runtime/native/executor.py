@@ -30,7 +30,9 @@ FETCH_AHEAD = 3
 class WgpuExecutor:
     """See `Executor`. After "device_lost" the next `prepare` opens a new device."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, adapter: str | None = None) -> None:
+        """`adapter` picks one by a part of its name; None takes the best."""
+        self._adapter_name = adapter
         self._adapter: wgpu.GPUAdapter | None = None
         self._device: wgpu.GPUDevice | None = None
         self._replay: Replay | None = None
@@ -42,7 +44,7 @@ class WgpuExecutor:
     async def device(self) -> DeviceInfo:
         """The adapter's facts."""
         if self._adapter is None:
-            self._adapter = find_adapter()
+            self._adapter = find_adapter(self._adapter_name)
         return describe(self._adapter)
 
     async def prepare(self, plan: Plan, text: str, *, pages: int, on_progress: OnProgress) -> None:
@@ -136,9 +138,9 @@ class WgpuExecutor:
     async def _open(self) -> wgpu.GPUDevice:
         """The device, opened on first use and after a loss."""
         if self._lost or self._device is None:
-            await self.device()
-            assert self._adapter is not None
-            self._device = open_device(find_adapter() if self._lost else self._adapter)
+            if self._lost or self._adapter is None:
+                self._adapter = find_adapter(self._adapter_name)
+            self._device = open_device(self._adapter)
             self._lost = False
             usage = wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
             self._ring = [

@@ -1,0 +1,198 @@
+"""Commands that run a model on this machine: `chat`, `logits`, `bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..host import Host
+
+    LogitsHost = Callable[[Path, str, str, list[int]], NDArray[np.float32]]
+
+app = typer.Typer(no_args_is_help=True)
+
+LOGITS_HOSTS: dict[str, LogitsHost] = {}
+"""Ways to compute logits besides "native": (hub folder, id, scheme, tokens) -> f32[n, vocab].
+
+Whoever mounts these commands registers what other rooms can do.
+"""
+
+Hub = Annotated[Path, typer.Option("--hub", help="Folder of the hub (or of a built site).")]
+Model = Annotated[str, typer.Argument(metavar="ID", help="A model of the hub.")]
+Scheme = Annotated[str | None, typer.Option(help="Quantization; the model's default if left out.")]
+Variant = Annotated[str, typer.Option(help="Plan variant, or auto.")]
+Adapter = Annotated[str | None, typer.Option(help="Part of the GPU adapter's name.")]
+Context = Annotated[int | None, typer.Option(help="Tokens of context; the most that fits.")]
+DEFAULT_HUB = Path("build/hub")
+
+
+def open_host(hub: Path, adapter: str | None) -> Host:
+    """This machine as a host, over the folder `hub`."""
+    from ..host import Host
+    from .executor import WgpuExecutor
+    from .storage import FolderStorage
+    from .tokenizer import open_tokenizer
+
+    return Host(WgpuExecutor(adapter=adapter), FolderStorage(hub), open_tokenizer)
+
+
+@app.command()
+def chat(
+    id: Model,
+    prompt: Annotated[str | None, typer.Option(help="Ask this and leave.")] = None,
+    system: Annotated[str | None, typer.Option(help="A system message.")] = None,
+    hub: Hub = DEFAULT_HUB,
+    scheme: Scheme = None,
+    variant: Variant = "auto",
+    context: Context = None,
+    adapter: Adapter = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0, max=2.0)] = None,
+    top_p: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
+    top_k: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    synthetic: Annotated[bool, typer.Option(help="Random weights made on the device.")] = False,
+) -> None:
+    """Chat with a model in the terminal, on this machine's WebGPU."""
+    from .terminal import Chat
+
+    fields = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "seed": seed,
+        "max_tokens": max_tokens,
+    }
+    settings = {name: value for name, value in fields.items() if value is not None}
+    options = _options(scheme, variant, context, synthetic)
+    _run(Chat(open_host(hub, adapter), id, options, settings, system).run(prompt))
+
+
+@app.command()
+def logits(
+    id: Model,
+    tokens: Annotated[str, typer.Option(help="Token ids, separated by commas.")],
+    out: Annotated[Path, typer.Option(help="The .npy file to write: float32 [tokens, vocab].")],
+    hub: Hub = DEFAULT_HUB,
+    host: Annotated[
+        str, typer.Option(help="native, or llvm (the compiler's own code).")
+    ] = "native",
+    scheme: Scheme = None,
+    variant: Variant = "auto",
+    adapter: Adapter = None,
+) -> None:
+    """Write the logits of every position of a sequence of tokens."""
+    import numpy as np
+
+    ids = _token_ids(tokens)
+    if host == "native":
+        options = _options(scheme, variant, None, False)
+        array = asyncio.run(_native_logits(open_host(hub, adapter), id, options, ids))
+    elif host in LOGITS_HOSTS:
+        chosen = asyncio.run(_scheme(open_host(hub, adapter), id, scheme))
+        array = LOGITS_HOSTS[host](hub, id, chosen, ids)
+    else:
+        known = ", ".join(["native", *LOGITS_HOSTS])
+        raise typer.BadParameter(f"{host!r} is no host; there are: {known}", param_hint="--host")
+    np.save(out, array)
+    typer.echo(f"{out}: float32 {list(array.shape)}", err=True)
+
+
+@app.command()
+def bench(
+    id: Model,
+    prompt: Annotated[int, typer.Option(min=1, help="Prompt tokens.")] = 512,
+    new: Annotated[int, typer.Option(min=2, help="New tokens.")] = 128,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="How often.")] = 3,
+    hub: Hub = DEFAULT_HUB,
+    scheme: Scheme = None,
+    variant: Variant = "auto",
+    adapter: Adapter = None,
+    synthetic: Annotated[bool, typer.Option(help="Random weights made on the device.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="On this machine (the default).")] = True,
+) -> None:
+    """Measure a model: time to first token, prefill and decode rates, device time a token."""
+    from ..bench import BenchRequest
+    from .terminal import print_bench
+
+    request = BenchRequest(id, prompt, new, runs)
+    options = _options(scheme, variant, None, synthetic)
+    result = asyncio.run(_bench(open_host(hub, adapter), options, request))
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        print_bench(result)
+
+
+def _options(scheme: str | None, variant: str, context: int | None, synthetic: bool) -> Any:
+    from ..options import EngineOptions
+
+    return EngineOptions(
+        scheme=scheme,
+        variant=variant,
+        weights="synthetic" if synthetic else "real",
+        context=context,
+    )
+
+
+def _token_ids(text: str) -> list[int]:
+    try:
+        ids = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of ids", param_hint="--tokens") from error
+    if min(ids) < 0:
+        raise typer.BadParameter("ids are not negative", param_hint="--tokens")
+    return ids
+
+
+def _run(work: Awaitable[int]) -> None:
+    code = asyncio.run(_awaited(work))
+    if code:
+        raise typer.Exit(code)
+
+
+async def _awaited(work: Awaitable[int]) -> int:
+    return await work
+
+
+async def _scheme(host: Host, id: str, scheme: str | None) -> str:
+    from ..loading import choose_scheme, read_registry
+
+    return choose_scheme((await read_registry(host)).find(id), scheme).scheme
+
+
+async def _native_logits(host: Host, id: str, options: Any, ids: list[int]) -> Any:
+    import numpy as np
+
+    from ..abort import AbortSignal
+    from ..engine import Engine
+    from ..progress import ignore_progress
+
+    engine = Engine(host, options)
+    async with engine.session(id, AbortSignal(), ignore_progress) as model:
+        rows = [np.frombuffer(row, "<f4") async for row in model.session.logits(ids)]
+    await engine.close()
+    return np.stack(rows)
+
+
+async def _bench(host: Host, options: Any, request: Any) -> dict[str, Any]:
+    from ..abort import AbortSignal
+    from ..bench import bench as measure
+    from ..engine import Engine
+    from .terminal import progress_bars
+
+    engine = Engine(host, options)
+    with progress_bars() as report:
+        result = await measure(engine, request, signal=AbortSignal(), on_progress=report)
+    await engine.close()
+    return result
