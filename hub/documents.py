@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from runtime import codec
 from runtime.manifest import (
     MANIFEST_FORMAT,
     Architecture,
@@ -30,6 +31,8 @@ from .tokenizer_files import TokenizerFiles
 if TYPE_CHECKING:
     from .families import FamilyConfig
 
+CONFIG = "config.json"
+"""Kept so that the reference host can compute a built model without its checkpoint."""
 TOOLS = ("modelpress", "apache-tvm", "numpy")
 
 
@@ -59,7 +62,7 @@ def write_documents(
         variants=tuple(_variant(plan, folder) for plan in plans),
         weights=folder.put("weights.json", index.dumps().encode()),
         weights_nbytes=index.nbytes,
-        files=_chat_files(chat, folder),
+        files=_files(order, chat, folder),
         bos_token_id=chat.bos_token_id,
         stop_token_ids=chat.stop_token_ids,
         system_prompt=model.system_prompt,
@@ -72,8 +75,10 @@ def write_documents(
     return manifest
 
 
-def _chat_files(chat: TokenizerFiles, folder: NewFolder) -> dict[str, File]:
-    return {name: folder.put(name, data) for name, data in chat.documents.items()}
+def _files(order: Order, chat: TokenizerFiles, folder: NewFolder) -> dict[str, File]:
+    config = codec.dumps(order.material.config).encode()
+    documents = {CONFIG: config, **chat.documents}
+    return {name: folder.put(name, data) for name, data in documents.items()}
 
 
 def _licence(order: Order, folder: NewFolder) -> Licence:

@@ -1,0 +1,167 @@
+"""`modelpress verify`: is a built model whole, and does it compute what it should?
+
+Every check gives a Finding; nothing is repaired. The last two need TVM, and the very last one
+needs transformers: a check that cannot run here says what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from runtime.errors import FormatError
+from runtime.manifest import File, Manifest, Registry
+from runtime.plan import Plan
+from runtime.weights import WeightIndex
+
+from .build import check_index
+from .errors import HubError, OutputError
+from .registry import REGISTRY
+from .shards import read_chunk
+
+State = Literal["ok", "failed", "skipped"]
+TOLERANCE = 1e-3
+"""Largest difference of logits to transformers, relative to the largest logit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check of one model; `detail` says what was found, and the remedy when it failed."""
+
+    check: str
+    state: State
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A model of a hub folder with its documents decoded."""
+
+    root: Path
+    manifest: Manifest
+    index: WeightIndex
+    plans: tuple[Plan, ...]
+
+
+def read_registry(root: Path) -> Registry:
+    """The registry of a hub folder; OutputError when there is none."""
+    path = root / REGISTRY
+    if not path.is_file():
+        raise OutputError(f"{root}: holds no {REGISTRY}; run `modelpress build` first")
+    return Registry.loads(path.read_bytes(), str(path))
+
+
+def audit(root: Path, id: str, scheme: str | None = None) -> Iterator[tuple[str, Finding]]:
+    """(scheme, finding) for every check of a model; all its schemes unless one is named."""
+    entry = read_registry(root).find(id)
+    known = [item.scheme for item in entry.schemes]
+    if scheme is not None and scheme not in known:
+        raise OutputError(f"{id} is not built in {scheme!r}; it is in: {', '.join(known)}")
+    for item in entry.schemes:
+        if scheme in (None, item.scheme):
+            for finding in _audit(root, item.manifest):
+                yield item.scheme, finding
+
+
+def _audit(root: Path, manifest_file: File) -> Iterator[Finding]:
+    try:
+        manifest = Manifest.loads(read_file(root, manifest_file), manifest_file.path)
+        files = (*manifest.files.values(), *(variant.plan for variant in manifest.variants))
+        contents = {f.path: read_file(root, f) for f in (*files, manifest.weights)}
+        if manifest.licence.text is not None:
+            read_file(root, manifest.licence.text)
+        index = WeightIndex.loads(contents[manifest.weights.path], manifest.weights.path)
+        plans = tuple(Plan.loads(contents[v.plan.path], v.plan.path) for v in manifest.variants)
+    except (HubError, FormatError) as error:
+        yield Finding("documents", "failed", str(error))
+        return
+    yield Finding("documents", "ok", f"{len(contents) + 1} files match their sha256")
+    built = Built(root, manifest, index, plans)
+    checks: Sequence[tuple[str, Callable[[Built], Finding]]] = (
+        ("chunks", _chunks),
+        ("shapes", _shapes),
+        ("golden", _golden),
+        ("reference", _reference),
+    )
+    for name, check in checks:
+        try:
+            yield check(built)
+        except (HubError, FormatError) as error:
+            yield Finding(name, "failed", str(error))
+            return
+
+
+def read_file(root: Path, file: File) -> bytes:
+    """The bytes of a hub file; HubError when it is missing or not what its entry says."""
+    path = root / file.path
+    if not path.is_file():
+        raise HubError(f"{path}: missing; build the model again")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise HubError(f"{path}: does not match its sha256; build the model again")
+    return data
+
+
+def _chunks(built: Built) -> Finding:
+    for chunk in built.index.chunks:
+        read_chunk(built.root, chunk)
+    megabytes = built.index.nbytes / 1e6
+    count = len(built.index.chunks)
+    return Finding("chunks", "ok", f"{count} chunks, {megabytes:.1f} MB, match their sha256")
+
+
+def _shapes(built: Built) -> Finding:
+    check_index(built.index, built.plans, synthetic=built.manifest.synthetic)
+    return Finding("shapes", "ok", f"weights are what the {len(built.plans)} plans ask for")
+
+
+def _golden(built: Built) -> Finding:
+    expected = built.manifest.golden
+    if expected is None:
+        return Finding("golden", "skipped", "built without golden tokens (synthetic or large)")
+    tokens = _open(built)[1].greedy(expected.prompt, len(expected.tokens))
+    if tuple(tokens) != expected.tokens:
+        return Finding("golden", "failed", "llvm gives other tokens; build the model again")
+    return Finding("golden", "ok", f"{len(tokens)} greedy tokens are the same on llvm")
+
+
+def _reference(built: Built) -> Finding:
+    expected = built.manifest.golden
+    if expected is None:
+        return Finding("reference", "skipped", "needs golden tokens")
+    if not all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
+        return Finding("reference", "skipped", "install torch and transformers to compare")
+    from .transformers_check import logits
+
+    ours = _open(built)[1].logits(expected.prompt)
+    theirs = logits(built.root, built.manifest, built.index, expected.prompt)
+    error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    if not error <= TOLERANCE:
+        return Finding("reference", "failed", f"logits are {error:.2g} off transformers (relative)")
+    return Finding("reference", "ok", f"logits within {error:.1e} of transformers (relative)")
+
+
+def _open(built: Built) -> Any:
+    from .llvm import open_built
+
+    return open_built(built.root, built.manifest.id, built.manifest.quantization.scheme)
+
+
+def passed(findings: Sequence[Finding]) -> bool:
+    """No check failed."""
+    return all(finding.state != "failed" for finding in findings)
+
+
+def as_rows(findings: Mapping[str, Sequence[Finding]]) -> list[dict[str, str]]:
+    """Plain rows for `--json`."""
+    return [
+        {"scheme": scheme, "check": item.check, "state": item.state, "detail": item.detail}
+        for scheme, items in findings.items()
+        for item in items
+    ]

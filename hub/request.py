@@ -1,0 +1,118 @@
+"""From what a user asks to build, to an Order with its material in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from model_configs.config import Licence, ModelConfig, Source, all_configs
+from runtime.progress import OnProgress
+
+from .errors import SourceError, UnsupportedError
+from .material import Material, from_folder, from_shapes
+from .order import Order, Toolchain, recognise
+from .schemes import SCHEMES, Scheme
+from .source import fetch
+
+DEFAULT_CONTEXT = 4096
+"""Tokens a sequence may hold when nobody says; the checkpoint's own limit when that is less."""
+UNKNOWN_LICENCE = Licence("NOASSERTION", "Not stated: see where the model was published", "", False)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One model as asked for on the command line; at most one of the three origins is set.
+
+    `model` is None for a checkpoint or repository that no config describes.
+    """
+
+    id: str
+    model: ModelConfig | None
+    checkpoint: Path | None = None
+    repo: str | None = None
+    synthetic: bool = False
+    context: int | None = None
+
+
+def find_scheme(name: str) -> Scheme:
+    """The scheme users know as `name`; UnsupportedError lists them."""
+    if name not in SCHEMES:
+        raise UnsupportedError(f"scheme {name!r} is unknown; there are: {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def default_scheme(request: Request) -> str:
+    """The first scheme the model offers, q4 when no config says."""
+    return request.model.schemes[0] if request.model else "q4"
+
+
+def gather(request: Request, on_progress: OnProgress) -> Material:
+    """Open, or first download, what the request names; SourceError, CheckpointError."""
+    if request.checkpoint is not None:
+        return from_folder(request.checkpoint, request.checkpoint.resolve().name, None, on_progress)
+    if request.repo is not None:
+        repo, _, revision = request.repo.partition("@")
+        return _download(repo, revision or "main", on_progress)
+    if request.model is None:
+        known = ", ".join(config.id for config in all_configs())
+        raise SourceError(
+            f"no config describes {request.id!r}; give --checkpoint or --repo, or one of {known}"
+        )
+    if request.synthetic:
+        return from_shapes(request.model)
+    source = request.model.source
+    if source.folder is not None:
+        assert source.path is not None
+        return from_folder(source.folder, f"model_configs/{source.path}", None, on_progress)
+    assert source.repo is not None and source.revision is not None
+    return _download(source.repo, source.revision, on_progress)
+
+
+def _download(repo: str, revision: str, on_progress: OnProgress) -> Material:
+    fetched = fetch(repo, revision, on_progress)
+    return from_folder(fetched.folder, repo, fetched.commit, on_progress)
+
+
+def order(request: Request, material: Material, scheme: Scheme, toolchain: Toolchain) -> Order:
+    """The order for `material` in `scheme`; UnsupportedError when no family reads its shape."""
+    family = recognise(material.config, toolchain)
+    shape = toolchain.families[family].read(material.config)
+    model = request.model or describe(request.id, material, family, shape.parameters)
+    if request.model is not None:
+        _check_same_shape(request.model, material.config, toolchain)
+    wanted = model.context if request.model else DEFAULT_CONTEXT
+    context = request.context or min(wanted, shape.context)
+    return Order(replace(model, context=context), material, scheme, context)
+
+
+def _check_same_shape(model: ModelConfig, config: Mapping[str, Any], toolchain: Toolchain) -> None:
+    """A known id promises a known model: another shape may not be published under its name."""
+    family = toolchain.families.get(model.family)
+    if family is None:
+        known = ", ".join(toolchain.families)
+        raise UnsupportedError(f"family {model.family!r} is unknown; there are: {known}")
+    if family.read(model.architecture) != family.read(config):
+        raise UnsupportedError(
+            f"this checkpoint does not have the shape of {model.id}; build it under another id, "
+            "or correct [architecture] in the model's config"
+        )
+
+
+def describe(id: str, material: Material, family: str, parameters: int) -> ModelConfig:
+    """A config for a model nobody wrote one for."""
+    return ModelConfig(
+        id=id,
+        name=id,
+        description=f"Built from {material.source.repo}.",
+        family=family,
+        parameters=parameters,
+        context=DEFAULT_CONTEXT,
+        languages=(),
+        schemes=tuple(SCHEMES),
+        source=Source(repo=material.source.repo, revision=material.source.revision),
+        licence=UNKNOWN_LICENCE,
+        suggestions=(),
+        architecture=material.config,
+    )

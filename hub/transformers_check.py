@@ -1,0 +1,59 @@
+"""Logits by Hugging Face transformers in float32, on the weights that a built model stands for.
+
+Needs torch and transformers, which are no dependency of the press.
+"""
+
+# mypy: disable-error-code="import-not-found, import-untyped, unused-ignore"
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from runtime.manifest import Manifest
+from runtime.weights import WeightIndex
+
+from .families import FAMILIES
+from .rounding import Floats
+from .schemes import SCHEMES
+from .shards import read_buffers
+from .stream import dequantized
+
+
+class _Shapes:
+    """The shapes of checkpoint tensors, as transformers' own model has them."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self._shapes = shapes
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._shapes[name]
+
+    def rows(self, name: str, start: int, stop: int) -> Floats:
+        raise NotImplementedError(f"{name}: only shapes are known here")
+
+
+def logits(root: Path, manifest: Manifest, index: WeightIndex, tokens: Sequence[int]) -> Floats:
+    """float32[len(tokens), vocab] for one sequence."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = json.loads((root / manifest.files["config.json"].path).read_bytes())
+    settings = AutoConfig.for_model(**config)
+    model = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
+    state = model.state_dict()
+    source = _Shapes({name: tuple(tensor.shape) for name, tensor in state.items()})
+    family = FAMILIES[manifest.architecture.family]
+    specs = family.weights(family.read(config), manifest.architecture.context)
+    buffers = {tensor.name: data for tensor, data in read_buffers(root, index)}
+    scheme = SCHEMES[manifest.quantization.scheme]
+    for name, values in dequantized(specs, scheme, buffers, source):
+        assert math.prod(state[name].shape) == values.size, name
+        state[name].copy_(torch.from_numpy(np.array(values)))
+    with torch.inference_mode():
+        result: Floats = model.eval()(torch.tensor([list(tokens)])).logits[0].numpy()
+    return result
