@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,7 @@ class PlanBuilder:
             self.entries[name] = Entry(symbols, tuple(steps))
 
     def add_entry(
-        self, name: str, symbols: tuple[str, ...], calls: list[tuple[Op, tuple[str, ...]]]
+        self, name: str, symbols: tuple[str, ...], calls: Sequence[tuple[Op, tuple[str, ...]]]
     ) -> None:
         """An entry made of library kernels over named buffers."""
         steps = []
@@ -153,7 +153,9 @@ class _Walker:
     def _call(self, name: str, args: Any) -> None:
         func = self.ir[name]
         symbols = self._bind_symbols(func, args)
-        bindings = tuple(self._value(a) for a, p in zip(args, func.params, strict=True) if _is_buffer(p))
+        bindings = tuple(
+            self._value(a) for a, p in zip(args, func.params, strict=True) if _is_buffer(p)
+        )
         kernel = self._library_kernel(func, symbols)
         if kernel is not None:
             self.steps.append(self.builder.library_step(kernel, bindings))

@@ -8,6 +8,7 @@ or the executors: what both agree on is right.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ from .families import FAMILIES
 from .families.family import ModuleShape
 from .passes import with_bounds
 from .schemes import SCHEMES, Scheme
+from .shards import read_buffers
 
 Array = npt.NDArray[Any]
-TARGET = {"kind": "llvm", "mtriple": "x86_64-unknown-linux-gnu"}
 
 
 class Reference:
@@ -83,8 +84,8 @@ class Reference:
         fixed["token"] = fixed["tokens"]
         values = {**self._weights, **self._caches, **fixed}
         results = self._machine[entry](*(values[name] for name in self._inputs[entry]))
-        logits: Array = results[0].numpy()
-        return logits[0]
+        logits: Array = results[0].numpy()[0]
+        return logits
 
     def logits(self, tokens: Sequence[int]) -> Array:
         """f32[len(tokens), vocab]: the logits of every position, token by token."""
@@ -115,6 +116,47 @@ def _compile(ir: Any, context: int, pages: int) -> Any:
     target = Target({"kind": "llvm"})
     bounds = {"n": context, "pos": context, "pages": pages}
     return tvm.compile(with_bounds(ir, bounds), target=target)
+
+
+def open_built(hub: Path, id: str, scheme: str | None = None) -> tuple[Manifest, Reference]:
+    """A model of a hub folder on the reference host; its chunks are verified as they are read."""
+    manifest = read_manifest(hub, id, scheme)
+    if manifest.synthetic:
+        raise HubError(f"{id} was built without weights: there is nothing to compute with")
+    index = WeightIndex.loads((hub / manifest.weights.path).read_bytes(), manifest.weights.path)
+    config = json.loads((hub / manifest.files["config.json"].path).read_text(encoding="utf-8"))
+    reference = Reference(
+        manifest.architecture.family,
+        config,
+        SCHEMES[manifest.quantization.scheme],
+        {tensor.name: data for tensor, data in read_buffers(hub, index)},
+        context=manifest.architecture.context,
+    )
+    return manifest, reference
+
+
+def read_manifest(hub: Path, id: str, scheme: str | None) -> Manifest:
+    """The manifest of a built model; HubError when the hub or the scheme is not there."""
+    path = hub / "registry.json"
+    if not path.is_file():
+        raise HubError(f"{hub} holds no registry.json: build one with `modelpress build`")
+    entry = Registry.loads(path.read_bytes(), str(path)).find(id)
+    schemes = {item.scheme: item for item in entry.schemes}
+    chosen = entry.schemes[0] if scheme is None else schemes.get(scheme)
+    if chosen is None:
+        raise HubError(f"{id} is not built in {scheme!r}; there are: {', '.join(schemes)}")
+    return Manifest.loads((hub / chosen.manifest.path).read_bytes(), chosen.manifest.path)
+
+
+def logits(hub: Path, id: str, scheme: str | None, tokens: Sequence[int]) -> Array:
+    """f32[len(tokens), vocab]: what `modelpress logits --host llvm` writes."""
+    manifest, reference = open_built(hub, id, scheme)
+    vocab = manifest.architecture.vocab_size
+    if not tokens or not all(0 <= token < vocab for token in tokens):
+        raise HubError(f"tokens must be 1 or more ids from 0 to {vocab - 1}")
+    if len(tokens) > manifest.architecture.context:
+        raise HubError(f"{len(tokens)} tokens pass the context of {manifest.architecture.context}")
+    return reference.logits(tokens)
 
 
 def greedy(

@@ -19,7 +19,9 @@ DEFAULT_LIMITS = {
 """WebGPU's defaults: a plan that stays within them runs on every device."""
 
 _TYPE_NBYTES = {"f16": 2, "f32": 4, "i32": 4, "u32": 4, "bool": 4}
-_SHARED = re.compile(r"var<workgroup>\s*\w+\s*:\s*(?:array<\s*([\w<>]+?)\s*,\s*(\w+?)u?\s*>|([\w<>]+))")
+_SHARED = re.compile(
+    r"var<workgroup>\s*\w+\s*:\s*(?:array<\s*([\w<>]+?)\s*,\s*(\w+?)u?\s*>|([\w<>]+))"
+)
 
 
 def measure_memory(buffers: Iterable[Buffer], *, pages: int, page_size: int) -> Memory:

@@ -176,7 +176,10 @@ class _Host:
         )
         handles = [a for a, t in zip(args, types, strict=True) if t == "handle"]
         scalars = [(t, a) for a, t in zip(args, types, strict=True) if t != "handle"]
-        x, y = (self._expr(extents[f"blockIdx.{a}"]) if f"blockIdx.{a}" in extents else Expr(1) for a in "xy")
+        x, y = (
+            self._expr(extents[f"blockIdx.{a}"]) if f"blockIdx.{a}" in extents else Expr(1)
+            for a in "xy"
+        )
         if "blockIdx.z" in extents:
             raise CompileError(f"{self.name}: {kernel} uses blockIdx.z, which WebGPU code lacks")
         pods = [(_POD_TYPES[t], self._expr(a)) for t, a in scalars]
@@ -206,7 +209,10 @@ def _op_name(call: Any) -> str:
 
 def _buffer_name(data: Any) -> str:
     """The variable or parameter behind `x.data`, `buffer_data(x)` or a plain variable."""
-    while type(data).__name__ == "Call" and _op_name(data) in ("tirx.buffer_data", "tirx.reinterpret"):
+    while type(data).__name__ == "Call" and _op_name(data) in (
+        "tirx.buffer_data",
+        "tirx.reinterpret",
+    ):
         data = data.args[0]
     return str(getattr(data, "name", data))
 

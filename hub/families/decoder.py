@@ -90,7 +90,8 @@ def _cache_buffers(layout: CacheLayout, caches: tuple[str, ...]) -> tuple[Buffer
     size = layout.kv_heads * layout.page_size * layout.head_dim
     size *= 4 if layout.dtype == "f32" else 2
     nbytes = Expr(("*", Expr(size), Expr("pages")))
-    return tuple(Buffer(name, "kv", layout.dtype, nbytes) for name in caches)
+    dtype: Any = layout.dtype
+    return tuple(Buffer(name, "kv", dtype, nbytes) for name in caches)
 
 
 class Decoder:

@@ -58,9 +58,7 @@ class ModuleShape:
 
     __slots__ = ("context", "kv_dtype", "page_size", "prefill_chunk")
 
-    def __init__(
-        self, *, context: int, page_size: int, prefill_chunk: int, kv_dtype: str
-    ) -> None:
+    def __init__(self, *, context: int, page_size: int, prefill_chunk: int, kv_dtype: str) -> None:
         self.context, self.page_size = context, page_size
         self.prefill_chunk, self.kv_dtype = prefill_chunk, kv_dtype
 
@@ -101,9 +99,7 @@ class Reader:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise UnsupportedError(
-                f"config.json: {key} is {value!r}, expected a {kind.__name__}"
-            )
+            raise UnsupportedError(f"config.json: {key} is {value!r}, expected a {kind.__name__}")
         return value
 
     def expect(self, key: str, *allowed: Any) -> None:

@@ -187,15 +187,14 @@ def _read_rope(reader: Reader) -> tuple[float, Llama3Scaling | None]:
 
 
 def _check(config: LlamaConfig) -> None:
-    problems = []
-    for name in ("vocab_size", "hidden_size", "intermediate_size", "layers", "heads", "kv_heads"):
-        if getattr(config, name) <= 0:
-            problems.append(f"{name} must be positive")
+    sizes = ("vocab_size", "hidden_size", "intermediate_size", "layers", "heads", "kv_heads")
+    problems = [f"{name} must be positive" for name in sizes if getattr(config, name) <= 0]
     if not problems and config.heads % config.kv_heads:
         problems.append(f"{config.heads} heads do not divide among {config.kv_heads} KV heads")
-    for name in ("hidden_size", "intermediate_size"):
-        if getattr(config, name) % GROUP:
-            problems.append(f"{name} is not a multiple of {GROUP}")
+    grouped = ("hidden_size", "intermediate_size")
+    problems += [
+        f"{name} is not a multiple of {GROUP}" for name in grouped if getattr(config, name) % GROUP
+    ]
     if config.head_dim % 8 or not 0 < config.head_dim <= 256:
         problems.append(f"head_dim {config.head_dim} is not a multiple of 8 up to 256")
     if config.heads * config.head_dim % GROUP:
