@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 
 from .parallel import WORKERS
@@ -24,8 +27,17 @@ def open_client(endpoint_url: str | None) -> Any:
         retries={"total_max_attempts": 1},
         user_agent_appid="modelpress",
     )
-    client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
-    return client
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=session).client(
+        "s3", endpoint_url=endpoint_url, config=config
+    )
+
+
+@functools.cache
+def _loader() -> Any:
+    """The service descriptions, read from disk once: they are most of a client's start."""
+    return botocore.loaders.create_loader()
 
 
 def confirms(answer: dict[str, Any], data: bytes, checksum: str) -> bool:

@@ -21,8 +21,8 @@ from runtime.manifest import (
 )
 from runtime.weights import Chunk, WeightIndex, blob_path
 
-CHUNK_NBYTES = 65536
-CHUNKS = 6
+CHUNK_NBYTES = 32768
+CHUNKS = 4
 WASM = bytes.fromhex(
     "0061736d01000000"  # magic and version
     "010501600001 7f".replace(" ", "")  # type: () -> i32

@@ -234,7 +234,7 @@ def test_a_full_disk_leaves_the_old_release_serving(site: Path, tmp_path: Path) 
     before = (root / "index.html").read_bytes()
     write_site(site, title="second", seed=2)
     script = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))\n"
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
         "from publish.errors import FullError\n"
         "from publish.cli import app\n"
         "try: app(sys.argv[1:], standalone_mode=False)\n"
