@@ -12,7 +12,7 @@ from runtime.progress import OnProgress, Progress, ignore_progress
 def progress_bars(title: str) -> Iterator[OnProgress]:
     """A callback that draws bars under `title` on standard error while the block runs."""
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
@@ -28,14 +28,14 @@ def progress_bars(title: str) -> Iterator[OnProgress]:
     )
     console.print(title, style="bold")
     with Bars(*columns, console=console) as bars:
-        stages: dict[str, int] = {}
+        stages: dict[str, TaskID] = {}
 
         def show(progress: Progress) -> None:
             stage = progress.stage
             if stage not in stages:
-                stages[stage] = bars.add_task(stage, text="")  # type: ignore[assignment]
+                stages[stage] = bars.add_task(stage, text="")
             bars.update(
-                stages[stage],  # type: ignore[arg-type]
+                stages[stage],
                 total=progress.total,
                 completed=progress.done,
                 text=amount(progress),

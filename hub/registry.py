@@ -5,7 +5,7 @@ The registry is derived: any hub folder gives the same document, whatever was bu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime.errors import FormatError
@@ -24,7 +24,9 @@ def model_folder(root: Path, id: str, scheme: str) -> Path:
     return root / "models" / id / scheme
 
 
-def write_registry(root: Path, order: Sequence[str], schemes: dict[str, Sequence[str]]) -> Registry:
+def write_registry(
+    root: Path, order: Sequence[str], schemes: Mapping[str, Sequence[str]]
+) -> Registry:
     """Gather all manifests under `root` and replace registry.json; OutputError as `gather`."""
     registry = gather(root, order, schemes)
     with writing(root):
@@ -32,7 +34,7 @@ def write_registry(root: Path, order: Sequence[str], schemes: dict[str, Sequence
     return registry
 
 
-def gather(root: Path, order: Sequence[str], schemes: dict[str, Sequence[str]]) -> Registry:
+def gather(root: Path, order: Sequence[str], schemes: Mapping[str, Sequence[str]]) -> Registry:
     """The registry of the manifests under `root`.
 
     Models come in `order`, unlisted ones after them by id; the schemes of a model in the order
