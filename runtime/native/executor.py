@@ -37,6 +37,7 @@ class WgpuExecutor:
         self._device: wgpu.GPUDevice | None = None
         self._replay: Replay | None = None
         self._ring: list[wgpu.GPUBuffer] = []
+        self._fence: wgpu.GPUBuffer | None = None
         self._results: list[asyncio.Future[int]] = []
         self._steps = 0
         self._lost = False
@@ -101,7 +102,17 @@ class WgpuExecutor:
 
     async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
         """Bytes of a buffer after everything queued so far."""
-        source = self._prepared().buffers[buffer]
+        return await self._read(self._prepared().buffers[buffer], nbytes, offset)
+
+    async def synchronize(self) -> None:
+        """Return when everything queued so far has run."""
+        # wgpu-py 0.32 cannot wait for submitted work (its callback has the wrong type), so read
+        # a word that nothing writes: the queue is ordered.
+        self._queue()
+        assert self._fence is not None
+        await self._read(self._fence, 4, 0)
+
+    async def _read(self, source: wgpu.GPUBuffer, nbytes: int, offset: int) -> bytes:
         device = await self._open()
         with self._translated():
             staging = device.create_buffer(
@@ -114,12 +125,6 @@ class WgpuExecutor:
             data = bytes(staging.read_mapped())
             staging.destroy()
         return data
-
-    async def synchronize(self) -> None:
-        """Return when everything queued so far has run."""
-        with self._translated():
-            self._queue().submit([])
-            await self._queue().on_submitted_work_done_async()
 
     async def release(self) -> None:
         """Free the plan's buffers and pipelines."""
@@ -147,6 +152,9 @@ class WgpuExecutor:
                 self._device.create_buffer(label=f"ring {i}", size=4, usage=usage)
                 for i in range(RING)
             ]
+            self._fence = self._device.create_buffer(
+                label="fence", size=4, usage=wgpu.BufferUsage.COPY_SRC
+            )
             self._results = [_resolved() for _ in range(RING)]
         return self._device
 
@@ -209,7 +217,7 @@ class WgpuExecutor:
                 "out_of_memory",
                 f"the device has not enough memory: {error}; try a smaller context or model",
             ) from error
-        except (wgpu.GPUError, RuntimeError) as error:
+        except (wgpu.GPUError, RuntimeError, ValueError) as error:
             if _means_lost(str(error)):
                 self._lost = True
                 raise _lost_error() from error
