@@ -1,0 +1,184 @@
+/** Conversations, kept in this browser: IndexedDB for all of them, and a journal in localStorage
+ * for the answer that is being written, because only that can be saved while a page is closing.
+ *
+ * Where the browser keeps nothing (some private windows) they live in memory, and `keeps` is false.
+ */
+
+import { recall, remember, storageName } from "./dom.ts";
+
+export interface Message {
+  readonly id: string;
+  readonly role: "user" | "assistant";
+  text: string;
+  /** "writing" while it streams; after a reload such an answer is "stopped". */
+  state: "done" | "writing" | "stopped" | "failed";
+  /** The model that wrote it. */
+  model?: string;
+  first_token_ms?: number;
+  tokens_per_second?: number;
+}
+
+export interface Conversation {
+  readonly id: string;
+  title: string;
+  /** Named by the visitor: a first question no longer renames it. */
+  named: boolean;
+  model: string;
+  updated: number;
+  messages: Message[];
+}
+
+interface Journal {
+  readonly conversation: string;
+  readonly message: string;
+  readonly text: string;
+}
+
+const TABLE = "conversations";
+const JOURNAL = "journal";
+
+export function newConversation(model: string): Conversation {
+  return {
+    id: crypto.randomUUID(), title: "New chat", named: false, model, updated: Date.now(), messages: [],
+  };
+}
+
+export function newMessage(role: Message["role"], text: string, state: Message["state"]): Message {
+  return { id: crypto.randomUUID(), role, text, state };
+}
+
+/** A title from the first question: its first line, cut at a word. */
+export function titleFrom(question: string): string {
+  const line = question.trim().split("\n")[0] ?? "";
+  if (line.length <= 48) return line || "New chat";
+  return `${line.slice(0, 48).replace(/\s+\S*$/, "")}…`;
+}
+
+export class Conversations {
+  readonly #database: IDBDatabase | null;
+  readonly #all = new Map<string, Conversation>();
+  readonly #channel = new BroadcastChannel(storageName("conversations"));
+
+  private constructor(database: IDBDatabase | null) {
+    this.#database = database;
+  }
+
+  static async open(): Promise<Conversations> {
+    const opened = new Conversations(await openDatabase().catch(() => null));
+    await opened.reload();
+    await opened.#recover();
+    return opened;
+  }
+
+  /** Whether they are still here after a reload. */
+  get keeps(): boolean {
+    return this.#database !== null;
+  }
+
+  /** Newest first. */
+  list(): Conversation[] {
+    return [...this.#all.values()].sort((a, b) => b.updated - a.updated);
+  }
+
+  get(id: string): Conversation | undefined {
+    return this.#all.get(id);
+  }
+
+  /** Calls `listener` when another tab has changed something, after reading it. */
+  onChange(listener: () => void): void {
+    this.#channel.addEventListener("message", () => void this.reload().then(listener));
+  }
+
+  /** Reads what other tabs wrote; an answer being written here stays as it is. */
+  async reload(): Promise<void> {
+    if (!this.#database) return;
+    const rows = await request<Conversation[]>(this.#table("readonly").getAll());
+    const kept = new Set(rows.map(({ id }) => id));
+    for (const id of this.#all.keys()) if (!kept.has(id) && !this.#isWriting(id)) this.#all.delete(id);
+    for (const row of rows) {
+      const here = this.#all.get(row.id);
+      if (!here) this.#all.set(row.id, row);
+      else if (!this.#isWriting(row.id) && row.updated > here.updated) Object.assign(here, row);
+    }
+  }
+
+  async save(conversation: Conversation): Promise<void> {
+    this.#all.set(conversation.id, conversation);
+    if (!this.#database) return;
+    await request(this.#table("readwrite").put(conversation));
+    this.#channel.postMessage("changed");
+  }
+
+  async remove(id: string): Promise<void> {
+    this.#all.delete(id);
+    if (!this.#database) return;
+    await request(this.#table("readwrite").delete(id));
+    this.#channel.postMessage("changed");
+  }
+
+  async removeAll(): Promise<void> {
+    this.#all.clear();
+    remember(JOURNAL, null);
+    if (!this.#database) return;
+    await request(this.#table("readwrite").clear());
+    this.#channel.postMessage("changed");
+  }
+
+  /** Keeps the growing answer at once; cheap enough to call when the page is hidden. */
+  note(conversation: Conversation, message: Message): void {
+    const entry: Journal = { conversation: conversation.id, message: message.id, text: message.text };
+    remember(JOURNAL, JSON.stringify(entry));
+  }
+
+  forgetNote(): void {
+    remember(JOURNAL, null);
+  }
+
+  /** Answers that a reload cut short get what the journal has of them, and are then "stopped". */
+  async #recover(): Promise<void> {
+    const kept = recall(JOURNAL);
+    const journal = kept === null ? null : (JSON.parse(kept) as Journal);
+    for (const conversation of this.#all.values()) {
+      const cut = conversation.messages.filter(({ state }) => state === "writing");
+      if (cut.length === 0 || await writtenElsewhere(conversation.id)) continue;
+      for (const message of cut) {
+        const longer = journal?.message === message.id && journal.text.length > message.text.length;
+        if (longer) message.text = journal.text;
+        message.state = "stopped";
+      }
+      await this.save(conversation);
+    }
+  }
+
+  #isWriting(id: string): boolean {
+    return this.#all.get(id)?.messages.at(-1)?.state === "writing";
+  }
+
+  #table(mode: IDBTransactionMode): IDBObjectStore {
+    if (!this.#database) throw new Error("there is no database");
+    return this.#database.transaction(TABLE, mode).objectStore(TABLE);
+  }
+}
+
+/** The lock a tab holds while it writes an answer of conversation `id`. */
+export function writingLock(id: string): string {
+  return storageName(`writing ${id}`);
+}
+
+async function writtenElsewhere(id: string): Promise<boolean> {
+  const { held } = await navigator.locks.query();
+  return held?.some(({ name }) => name === writingLock(id)) ?? false;
+}
+
+function openDatabase(): Promise<IDBDatabase> {
+  const opening = indexedDB.open(storageName("chat"), 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore(TABLE, { keyPath: "id" });
+  return request(opening);
+}
+
+function request<T>(asked: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    asked.onsuccess = () => resolve(asked.result);
+    asked.onerror = () => reject(asked.error ?? new Error("the browser's database failed"));
+  });
+}

@@ -1,0 +1,32 @@
+/** What the page knows of the models: written into it by site_builder/cards.py. */
+
+import { find } from "./dom.ts";
+
+export interface VariantFacts {
+  readonly name: string;
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+  /** Device memory with a full context, in bytes. */
+  readonly memory_nbytes: number;
+}
+
+export interface ModelFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly description: string;
+  readonly context: number;
+  readonly licence: string;
+  readonly synthetic: boolean;
+  readonly system_prompt: string | null;
+  readonly suggestions: readonly string[];
+  readonly sampling: { readonly temperature: number; readonly top_p: number };
+  readonly scheme: string;
+  readonly manifest_sha256: string;
+  readonly download_nbytes: number;
+  /** From most to least demanding. */
+  readonly variants: readonly VariantFacts[];
+}
+
+export function readFacts(): readonly ModelFacts[] {
+  return JSON.parse(find("#models").textContent ?? "[]") as ModelFacts[];
+}

@@ -1,0 +1,2 @@
+/** A service worker that leaves everything to the network. */
+self.addEventListener("fetch", () => {});
