@@ -26,6 +26,8 @@ class Grid:
     ratios: tuple[float, ...]
 
 
+SMALLEST = np.float16(2.0**-24)
+
 GRIDS = {
     4: Grid(-8, 7, (-8.9, -8.45, -8.0, -7.6, -7.2)),
     8: Grid(-128, 127, (-128.0, -126.5, -125.0, -123.5, -122.0)),
@@ -97,15 +99,16 @@ def _with_scale(x: Floats, scale: Floats, grid: Grid) -> Rounded:
     """Round `x` by `scale` as f16; the error is infinite where f16 cannot hold the scale."""
     with np.errstate(over="ignore"):
         half = scale.astype(np.float16)
-    fits = np.isfinite(half)
-    used = np.where(fits, half, np.float16(0)).astype(np.float32)
-    inverse = np.divide(1.0, used, out=np.zeros_like(used), where=used != 0)
-    q = x * inverse
-    _to_grid(q, grid)
-    difference = q * used
-    difference -= x
-    np.multiply(difference, difference, out=difference)
-    with np.errstate(over="ignore"):
+        # A scale that underflows becomes the smallest one: rounding by it beats all zeros.
+        half = np.where((half == 0) & (scale != 0), np.copysign(SMALLEST, half), half)
+        fits = np.isfinite(half)
+        used = np.where(fits, half, np.float16(0)).astype(np.float32)
+        inverse = np.divide(1.0, used, out=np.zeros_like(used), where=used != 0)
+        q = x * inverse
+        _to_grid(q, grid)
+        difference = q * used
+        difference -= x
+        np.multiply(difference, difference, out=difference)
         error = np.where(fits, difference.sum(axis=0), np.float32(np.inf))
     return Rounded(q.astype(np.int8), np.where(used != 0, half, np.float16(0)), error)
 
