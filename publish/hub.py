@@ -112,6 +112,7 @@ class HubStore:
     def exclusive(self) -> Iterator[None]:
         """No lock: the Hub takes a commit only over the parent it names. A moved repository is
         noticed here early."""
+        self._open()
         now = self._ask(lambda: self.api.repo_info(self.repo, repo_type=self._type).sha)
         if now != self._head:
             raise ConflictError(f"{self.target} changed meanwhile; publish again")
