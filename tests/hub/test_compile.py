@@ -77,7 +77,7 @@ def test_weights_are_one_set_for_every_variant(tiny: tuple[Plan, ...]) -> None:
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_an_8b_model_stays_within_the_default_limits(scheme: str) -> None:
-    for plan in plans(llama_8b(), scheme, context=4096):
+    for plan in plans(llama_8b(), scheme, context=4096, variants=("f16+subgroups", "base")):
         for name, limit in DEFAULT_LIMITS.items():
             assert plan.limits[name] <= limit, (plan.variant, name)
         assert len(gzip.compress(plan.dumps().encode())) < 1_000_000
