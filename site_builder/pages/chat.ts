@@ -55,6 +55,8 @@ class Chat {
   readonly #writer: Writer;
   #current: Conversation;
   #kept: ReadonlySet<string> = new Set();
+  /** From a question until its answer has ended. */
+  #isWaiting = false;
 
   private constructor(conversations: Conversations) {
     this.#conversations = conversations;
@@ -148,6 +150,7 @@ class Chat {
     const model = this.#model(this.#current.model);
     const isEmpty = this.#current.messages.length === 0;
     this.#welcome.show(isEmpty ? model : undefined, this.#kept.has(this.#current.model));
+    if (model) this.#settings.showDefaults(model);
     this.#list.show(this.#conversations.list(), this.#current.id);
     this.#composer.setBusy(this.#writer.isWriting || this.#isWaiting);
     find("[data-engine-state]").textContent = this.#session.isReady(this.#current.model) ? "Ready" : "";
@@ -157,8 +160,6 @@ class Chat {
     if (conversation !== this.#current) return;
     this.#transcript.update(conversation);
   }
-
-  #isWaiting = false;
 
   #send(question: string): boolean {
     if (this.#writer.isWriting || this.#isWaiting) return false;

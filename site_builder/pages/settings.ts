@@ -1,8 +1,9 @@
 /** The settings sheet: system prompt, sampling, and what is kept on this device. */
 
-import { cachedModels, removeCached } from "./cached.ts";
+import { type CachedModel, cachedModels, removeCached } from "./cached.ts";
 import { confirmDelete } from "./dialogs.ts";
 import { find, make, recall, remember } from "./dom.ts";
+import type { ModelFacts } from "./facts.ts";
 import { bytes } from "./words.ts";
 
 /** What a request carries; a missing field leaves the model's own value. */
@@ -51,6 +52,13 @@ export class SettingsSheet {
     return { ...(system && { system }), ...Object.fromEntries(numbers) };
   }
 
+  /** Empty fields show what `model` does by itself. */
+  showDefaults(model: ModelFacts): void {
+    this.#field("system").placeholder = model.system_prompt ?? "none";
+    this.#field("temperature").placeholder = String(model.sampling.temperature);
+    this.#field("top_p").placeholder = String(model.sampling.top_p);
+  }
+
   open(): void {
     this.#dialog.showModal();
     void this.#showStorage();
@@ -93,7 +101,7 @@ export class SettingsSheet {
     find("[data-cached-models]").replaceChildren(...models.map((model) => this.#cachedModel(model)));
   }
 
-  #cachedModel(model: { readonly model: string; readonly name: string; readonly nbytes: number; readonly total_nbytes: number; readonly complete: boolean }): HTMLLIElement {
+  #cachedModel(model: CachedModel): HTMLLIElement {
     const size = model.complete ? bytes(model.nbytes) : `${bytes(model.nbytes)}, not complete`;
     const remove = make("button", { type: "button", class: "link-button danger", "aria-label": `Remove ${model.name}` }, "Remove");
     remove.addEventListener("click", async () => {
