@@ -56,7 +56,6 @@ def build_model(
         check_index(index, plans, synthetic=order.material.checkpoint is None)
         expected = _golden(order, shape, index, root, toolchain, on_progress)
         manifest = write_documents(order, shape, plans, index, quantization, expected, folder)
-    on_progress(Progress("done", 1, 1, "models"))
     return manifest
 
 
