@@ -88,6 +88,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return False
         return super().is_safe_attribute(obj, attr, value)
 
+    def wrap_str_format(self, value: Any) -> None:
+        """jinja2 would allow `format` with its own formatter; here the name itself is refused."""
+
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic as ever; sequences and numbers may not explode."""
         if operator == "*":

@@ -37,6 +37,8 @@ class Detokenizer:
     """Text of a growing sequence, piece by piece; never a part of a character.
 
     Decodes a short window: a few tokens already given out, for context, and those still pending.
+    While the window's text no longer begins with what was given out (byte-fallback tokenizers
+    read a run of bytes with an incomplete character as broken altogether), it waits.
     """
 
     __slots__ = ("_boundary", "_given", "_tokenizer", "_window")
@@ -45,42 +47,55 @@ class Detokenizer:
         self._tokenizer = tokenizer
         self._window: list[int] = []
         self._boundary = 0
-        self._given = 0
+        self._given = ""
 
     def push(self, token: int) -> str:
         """The text that `token` completes; empty while a character is incomplete."""
         self._window.append(token)
         text = self._tokenizer.decode(self._window)
-        end = len(text) - _incomplete(text)
-        piece = text[self._given : end]
-        self._given = max(self._given, end)
+        if len(self._window) > MAX_WINDOW:
+            text = self._shorten(text)
+        if not text.startswith(self._given):
+            return ""
+        end = max(len(self._given), len(text) - _incomplete(text))
+        piece, self._given = text[len(self._given) : end], text[:end]
         if end == len(text):
-            self._slide(self._boundary)
-        elif len(self._window) > MAX_WINDOW:
-            self._shorten(len(text) - self._given)
+            self._slide()
         return piece
 
     def finish(self) -> str:
         """What is still pending, an incomplete character as U+FFFD."""
-        piece = self._tokenizer.decode(self._window)[self._given :]
-        self._window, self._boundary, self._given = [], 0, 0
+        text = self._tokenizer.decode(self._window)
+        if not text.startswith(self._given):
+            self._given = ""
+            text = self._tokenizer.decode(self._window[self._boundary :])
+        piece = text[len(self._given) :]
+        self._window, self._boundary, self._given = [], 0, ""
         return piece
 
-    def _slide(self, start: int) -> None:
+    def _slide(self) -> None:
         """Keep the tokens of the last piece as context, and drop what was context before it."""
-        window = self._window[start:]
-        given = len(self._tokenizer.decode(window))
-        if given == 0 and len(self._window) <= MAX_WINDOW:
-            # Only special tokens: without text before it the next word would lose its space.
-            self._boundary = len(self._window)
-            return
-        self._window, self._given, self._boundary = window, given, len(window)
+        window = self._window[self._boundary :][-MAX_WINDOW:]
+        given = self._tokenizer.decode(window)
+        if given or len(self._window) > MAX_WINDOW:
+            self._window, self._given = window, given
+        # Only special tokens: without text before it the next word would lose its space.
+        self._boundary = len(self._window)
 
-    def _shorten(self, pending: int) -> None:
+    def _shorten(self, text: str) -> str:
         """A long run of broken characters: only its last tokens can still become text."""
-        self._window = self._window[-MAX_INCOMPLETE - 1 :]
-        self._boundary = 0
-        self._given = max(0, len(self._tokenizer.decode(self._window)) - pending)
+        if not text.startswith(self._given):
+            self._window, self._given = self._window[self._boundary :], ""
+            self._boundary = 0
+            return self._tokenizer.decode(self._window)
+        pending = len(text) - len(self._given)
+        window = self._window[-MAX_INCOMPLETE - 1 :]
+        shorter = self._tokenizer.decode(window)
+        if pending <= len(shorter):
+            self._window, self._boundary = window, 0
+            self._given = shorter[: len(shorter) - pending]
+            return shorter
+        return text
 
 
 def _incomplete(text: str) -> int:

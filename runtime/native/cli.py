@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +44,8 @@ def open_host(hub: Path, adapter: str | None) -> Host:
     from .storage import FolderStorage
     from .tokenizer import open_tokenizer
 
+    # Vulkan drivers look for a display and complain on the terminal without this.
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     return Host(WgpuExecutor(adapter=adapter), FolderStorage(hub), open_tokenizer)
 
 

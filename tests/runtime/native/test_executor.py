@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import struct
 
 import numpy as np
@@ -152,7 +153,7 @@ def small_weights() -> tuple[WeightIndex, dict[str, bytes], bytes]:
     stream = bytes(range(256)) * 6
     cuts = [0, 400, 1200, 1536]
     files, chunks = {}, []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         data = stream[start:end]
         digest = hashlib.sha256(data).hexdigest()
         files[blob_path(digest)] = data
