@@ -38,26 +38,43 @@ def attention(op: Op, profile: Profile) -> LibraryKernel:
     `window` > 0 limits a token to that many positions including its own.
     """
     values = _cache_values(op, profile)
-    quads = op.integer("head_dim") // 4
-    threads = 64 if op.dynamic or profile.software else 128
-    assert quads <= threads, op
-    values |= {
-        "quads": quads,
-        "threads": threads,
-        "slices": threads // quads,
-        "window": op.integer("window"),
-        "scale": f"{op.number('scale'):.9e}",
-    }
+    shape = _attention_shape(op, profile)
+    values |= shape
+    values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
     return render(
         op,
         profile,
         template="attention",
         values=values,
-        grid=(Expr(op.integer("heads")), op.tokens, Expr(1)),
+        grid=(Expr(op.integer("heads") // shape["group"]), op.tokens, Expr(1)),
         writes=(4,),
         uniforms=symbols("pos"),
         enables=_enables(values),
     )
+
+
+def _attention_shape(op: Op, profile: Profile) -> dict[str, int]:
+    """How a workgroup is cut: threads, keys a thread, heads together, columns and slices."""
+    quads = op.integer("head_dim") // 4
+    if profile.software:
+        # Loads cost more than arithmetic: query heads of one group share every key and value.
+        group = _largest_divisor(op.integer("heads") // op.integer("kv_heads"), 4)
+        threads, keys = 16, 4
+    else:
+        group, keys = 1, 1
+        threads = 64 if op.dynamic else 128
+    return {
+        "quads": quads,
+        "group": group,
+        "threads": threads,
+        "keys": keys,
+        "columns": -(-quads // threads),
+        "slices": max(1, threads // quads),
+    }
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return max(d for d in range(1, most + 1) if number % d == 0)
 
 
 def _cache_values(op: Op, profile: Profile) -> dict[str, object]:

@@ -134,9 +134,7 @@ class KernelDevice:
             uniform = self._device.create_buffer_with_data(
                 data=words.tobytes(), usage=wgpu.BufferUsage.UNIFORM
             )
-            entries.append(
-                {"binding": len(buffers), "resource": {"buffer": uniform, "offset": 0}}
-            )
+            entries.append({"binding": len(buffers), "resource": {"buffer": uniform, "offset": 0}})
         group = self._device.create_bind_group(
             layout=pipeline.get_bind_group_layout(0), entries=entries
         )

@@ -16,8 +16,11 @@ from ..schemes import GROUP, SCHEMES
 from .kernel import Grid, LibraryKernel, Op, Profile, ceil_div, folded, symbols
 from .template import render
 
-SOFTWARE_TOKENS = 8
-"""Tokens a software thread carries through one pass over its row."""
+SOFTWARE_THREADS = 16
+SOFTWARE_TOKENS = 4
+SOFTWARE_ROWS = {False: 8, True: 8}
+"""What a software thread carries, for one token and for many: more reuses loads, and compiles
+longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,19 @@ def _linear(shape: _Shape, profile: Profile) -> LibraryKernel:
 
 def _rows(shape: _Shape, profile: Profile) -> LibraryKernel:
     tokens = SOFTWARE_TOKENS if shape.op.dynamic else 1
+    rows = SOFTWARE_ROWS[shape.op.dynamic] // (2 if shape.gated else 1)
+    values = {
+        "tokens": tokens,
+        "rows": rows,
+        "sums": rows * (2 if shape.gated else 1),
+        "threads": SOFTWARE_THREADS,
+    }
     grid: Grid = (
-        ceil_div(Expr(shape.outputs), 64),
+        ceil_div(Expr(shape.outputs), rows * SOFTWARE_THREADS),
         ceil_div(shape.op.tokens, tokens),
         Expr(1),
     )
-    return _render(shape, profile, "linear_rows", {"tokens": tokens}, grid)
+    return _render(shape, profile, "linear_rows", values, grid)
 
 
 def _tile(shape: _Shape, profile: Profile) -> LibraryKernel:
