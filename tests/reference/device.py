@@ -1,0 +1,197 @@
+"""Runs reference models on one Vulkan driver and writes what they say.
+
+    VK_ICD_FILENAMES=... python -m tests.reference.device OUT.npz JOBS.json
+
+A process of its own, because a driver is chosen when the process first looks for one, and because
+a driver that crashes must not take the tests along. The device runs the plans as the compiler wrote
+them; only the page table is chosen to be awkward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hub.checkpoint import Checkpoint
+from hub.compile import compile_plans
+from hub.families import FAMILIES
+from hub.schemes import SCHEMES
+from hub.shards import write_chunks
+from hub.stream import press
+from runtime import codec
+from runtime.native.executor import WgpuExecutor
+from runtime.native.storage import FolderStorage
+from runtime.plan import Kernel, Plan
+from runtime.progress import ignore_progress
+from runtime.weights import WeightIndex
+
+from .answers import NEW_TOKENS, Answers, read_answers
+from .checkpoints import CONTEXT, FAMILY, PRESS_GUIDE, press_guide_folder
+from .tiny import TINY
+
+Array = NDArray[np.float32]
+CHUNKS = ((24,), (1, 23), (7, 7, 7, 3))
+"""Ways to cut the prompt; each must end in the logits of decoding token by token."""
+STEPS_IN_FLIGHT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One model, scheme and plan variant; `mutation` is (kernel, text, its replacement)."""
+
+    model: str
+    scheme: str
+    variant: str
+    mutation: tuple[str, str, str] | None = None
+
+    @property
+    def key(self) -> str:
+        broken = f"|{self.mutation[0]}" if self.mutation else ""
+        return f"{self.model}|{self.scheme}|{self.variant}{broken}"
+
+
+async def main(out: Path, jobs: Path) -> None:
+    todo: tuple[Job, ...] = codec.decode(tuple[Job, ...], json.loads(jobs.read_text()), str(jobs))
+    executor = WgpuExecutor()
+    results: dict[str, Any] = {"device": np.array((await executor.device()).description)}
+    with tempfile.TemporaryDirectory() as scratch:
+        for job in todo:
+            started = time.perf_counter()
+            found = await run(job, executor, Path(scratch))
+            results |= {f"{job.key}|{name}": array for name, array in found.items()}
+            print(f"{job.key}: {time.perf_counter() - started:.1f} s", flush=True)
+    await executor.close()
+    np.savez(out, **results)
+
+
+async def run(job: Job, executor: WgpuExecutor, scratch: Path) -> dict[str, Any]:
+    """`logits` f32[24, vocab] decoded one by one, `chunked` f32[ways, vocab], `tokens` i32[64]."""
+    answers = read_answers(job.model, job.scheme)
+    plan, index, root = press_job(job, scratch)
+    device = await load(executor, plan, index, root)
+    logits = [await device.decode(token, pos) for pos, token in enumerate(answers.prompt)]
+    chunked = [await device.prefill(answers.prompt, sizes) for sizes in CHUNKS]
+    tokens = await device.greedy(answers)
+    return {
+        "logits": np.stack(logits),
+        "chunked": np.stack(chunked),
+        "tokens": np.array(tokens, np.int32),
+    }
+
+
+def press_job(job: Job, scratch: Path) -> tuple[Plan, WeightIndex, Path]:
+    """The plan and the stored weights of a job, and the hub folder that holds them."""
+    folder = checkpoint_folder(job.model, scratch)
+    checkpoint, scheme = Checkpoint.open(folder), SCHEMES[job.scheme]
+    specs = FAMILIES[FAMILY].weights(FAMILIES[FAMILY].read(checkpoint.config), CONTEXT)
+    (plan,) = compile_plans(
+        model_id=job.model,
+        family=FAMILY,
+        config=checkpoint.config,
+        scheme=scheme,
+        context=CONTEXT,
+        variants=(job.variant,),
+    )
+    root = scratch / "hub"
+    root.mkdir(exist_ok=True)
+    return mutate(plan, job), write_chunks(press(specs, scheme, checkpoint), root), root
+
+
+def checkpoint_folder(model: str, scratch: Path) -> Path:
+    """Where the checkpoint of a reference model lies, made on first use."""
+    if model == PRESS_GUIDE:
+        return press_guide_folder()
+    folder = scratch / model
+    if not folder.is_dir():
+        next(tiny for tiny in TINY if tiny.name == model).write(folder)
+    return folder
+
+
+def mutate(plan: Plan, job: Job) -> Plan:
+    """The plan with the job's mutation in every kernel of that name; it must be in one."""
+    if job.mutation is None:
+        return plan
+    name, text, replacement = job.mutation
+    broken = [kernel for kernel in plan.kernels if kernel.name.startswith(name)]
+    assert broken and all(text in kernel.wgsl for kernel in broken), (name, text)
+    kernels = tuple(
+        Kernel(k.name, k.wgsl.replace(text, replacement), k.entry_point) if k in broken else k
+        for k in plan.kernels
+    )
+    return dataclasses.replace(plan, kernels=kernels)
+
+
+async def load(executor: WgpuExecutor, plan: Plan, index: WeightIndex, root: Path) -> Device:
+    """Prepare, upload, and set a page table that runs backwards."""
+    pages = CONTEXT // plan.page_size
+    await executor.prepare(plan, plan.dumps(), pages=pages, on_progress=ignore_progress)
+    storage = FolderStorage(root)
+    await executor.upload(index, index.dumps(), storage, on_progress=ignore_progress)
+    executor.write("page_table", _words(range(pages - 1, -1, -1)))
+    return Device(executor, plan)
+
+
+class Device:
+    """A loaded plan, entry point by entry point."""
+
+    def __init__(self, executor: WgpuExecutor, plan: Plan) -> None:
+        self._executor = executor
+        self._plan = plan
+
+    async def decode(self, token: int, pos: int) -> Array:
+        """Logits after one more token."""
+        self._executor.write("token", _words([token]))
+        self._executor.submit(("decode",), {"pos": pos})
+        return await self._logits()
+
+    async def prefill(self, prompt: Sequence[int], sizes: Sequence[int]) -> Array:
+        """Logits of the last token of `prompt`, computed in chunks of `sizes`."""
+        start = 0
+        for size in sizes:
+            self._executor.write("tokens", _words(prompt[start : start + size]))
+            self._executor.submit(("prefill",), {"n": size, "pos": start})
+            start += size
+        assert start == len(prompt)
+        return await self._logits()
+
+    async def greedy(self, answers: Answers) -> list[int]:
+        """64 tokens after the prompt, drawn on the device, several steps in flight."""
+        await self.prefill(answers.prompt, CHUNKS[0])
+        flying = [self._executor.step(("greedy",), {}, "token")]
+        tokens: list[int] = []
+        queued = 1
+        while flying:
+            while queued < NEW_TOKENS and len(flying) < STEPS_IN_FLIGHT:
+                symbols = {"pos": len(answers.prompt) + queued - 1}
+                flying.append(self._executor.step(("decode", "greedy"), symbols, "token"))
+                queued += 1
+            tokens.append(await flying.pop(0))
+        return tokens
+
+    async def _logits(self) -> Array:
+        data = await self._executor.read("logits", 4 * self._plan.vocab_size)
+        return np.frombuffer(data, np.float32).copy()
+
+
+def _words(values: Sequence[int] | range) -> bytes:
+    return np.array(values, np.int32).tobytes()
+
+
+def job_to_json(job: Job) -> Mapping[str, Any]:
+    """What `main` reads."""
+    return dataclasses.asdict(job)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
