@@ -30,7 +30,7 @@ from .errors import (
     TargetError,
     UnavailableError,
 )
-from .parallel import transfer
+from .parallel import send
 from .plan import Inventory, Upload
 from .site import read_verified
 from .store import Pointer
@@ -90,7 +90,7 @@ class DirectoryStore:
         return Inventory(blobs, current)
 
     def put_blobs(self, blobs: Sequence[Upload], on_progress: OnProgress) -> None:
-        transfer(blobs, self._put_blob, "send blobs", on_progress)
+        send(blobs, self._put_blob, on_progress)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from what is already there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.progress import OnProgress, Progress, ignore_progress
@@ -47,6 +47,7 @@ class Listed:
 
 def prepare_publish(root: Path, store: Store, on_progress: OnProgress) -> Prepared:
     """Read the site and the target and say what publishing would do. Writes nothing."""
+    store.read_pointer()  # a target that is not there should not cost the reading of gigabytes
     site = read_site(root, on_progress)
     return _prepare(Release.of(site.files), root, store)
 
@@ -109,9 +110,7 @@ def find_release(id: str, store: Store) -> str:
 
 def prepare_gc(store: Store, keep: int) -> tuple[GcPlan, Pointer]:
     """What keeping only the newest `keep` releases would delete. Writes nothing."""
-    pointer = store.read_pointer()
-    if pointer is None:
-        raise ReleaseError(f"nothing has been published to {store.target} yet")
+    pointer = _require_published(store)
     ids = sorted({*store.release_ids(), *pointer.channel.history})
     releases = {id: store.read_release(id) for id in ids}
     blobs = store.inventory(()).blobs
@@ -120,12 +119,20 @@ def prepare_gc(store: Store, keep: int) -> tuple[GcPlan, Pointer]:
 
 def collect(store: Store, keep: int) -> GcPlan:
     """Delete what the newest `keep` releases do not use, while no publisher can start."""
+    _require_published(store)
     with store.exclusive():
         plan, pointer = prepare_gc(store, keep)
         if plan.kept != pointer.channel.history:
             store.flip(plan.channel, pointer)
         store.delete(plan.paths)
     return plan
+
+
+def _require_published(store: Store) -> Pointer:
+    pointer = store.read_pointer()
+    if pointer is None:
+        raise ReleaseError(f"nothing has been published to {store.target} yet")
+    return pointer
 
 
 def _prepare(release: Release, root: Path | None, store: Store) -> Prepared:
@@ -153,13 +160,21 @@ def _send_collected(plan: Plan, store: Store, on_progress: OnProgress) -> None:
 def _serve(plan: Plan, store: Store, pointer: Pointer | None, on_progress: OnProgress) -> None:
     store.put_release(plan.release)
     try:
+        placed = 0
         for phase in (Phase.ASSETS, Phase.ENTRIES, Phase.REGISTRY):
-            store.place([d for d in plan.placements if d.phase is phase], on_progress)
+            documents = [d for d in plan.placements if d.phase is phase]
+            store.place(documents, _continuing(on_progress, placed, len(plan.placements)))
+            placed += len(documents)
         store.flip(plan.channel, pointer)
     except BaseException as error:
         if plan.before is not None and not store.atomic:
             _restore_or_explain(plan.before, store, error)
         raise
+
+
+def _continuing(on_progress: OnProgress, before: int, total: int) -> OnProgress:
+    """Progress of one phase shown as part of all phases."""
+    return lambda step: on_progress(replace(step, done=before + step.done, total=total))
 
 
 def _restore_or_explain(channel: Channel, store: Store, error: BaseException) -> None:

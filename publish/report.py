@@ -139,10 +139,14 @@ def summary(plan: Plan, url: str) -> str:
     """What was done, in two lines."""
     if not plan.moves:
         return f"Release {plan.release.id} is already being served; nothing was sent.\n{url}"
-    sent = f"sent {len(plan.blobs)} blobs ({decimal(_nbytes(plan.blobs))})"
-    there = f"{len(plan.present)} were there ({decimal(_nbytes(plan.present))})"
-    placed = f"placed {len(plan.placements)} documents"
+    sent = f"sent {_count(plan.blobs, 'blob')} ({decimal(_nbytes(plan.blobs))})"
+    there = f"{len(plan.present)} already there ({decimal(_nbytes(plan.present))})"
+    placed = f"placed {_count(plan.placements, 'document')}"
     return f"Serving release {plan.release.id}: {sent}, {there}, {placed}.\n{url}"
+
+
+def _count(uploads: Sequence[Upload], noun: str) -> str:
+    return f"{len(uploads)} {noun}" if len(uploads) == 1 else f"{len(uploads)} {noun}s"
 
 
 def _state(item: Listed) -> str:

@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from runtime.progress import OnProgress
+from runtime.progress import OnProgress, Progress
 from runtime.weights import blob_path
 
 from .content_types import cache_control, content_type
 from .documents import CHANNEL_PATH, LOCK_PATH, Channel, Release, release_path
 from .errors import ConflictError, IntegrityError, PublishError, ReleaseError, TargetError
-from .parallel import WORKERS, transfer
+from .parallel import WORKERS, send, transfer
 from .plan import Inventory, Upload
 from .retry import retrying
 from .s3_client import age_s, confirms, open_client
@@ -101,7 +101,7 @@ class S3Store:
         return Inventory(blobs, frozenset(current))
 
     def put_blobs(self, blobs: Sequence[Upload], on_progress: OnProgress) -> None:
-        transfer(blobs, self._put_blob, "send blobs", on_progress)
+        send(blobs, self._put_blob, on_progress)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -119,7 +119,8 @@ class S3Store:
         self._put(release.path, release.dumps())
 
     def place(self, documents: Sequence[Upload], on_progress: OnProgress) -> None:
-        transfer(documents, self._copy, "place documents", on_progress)
+        for i, _ in enumerate(transfer(documents, self._copy), 1):
+            on_progress(Progress("place documents", i, len(documents), "documents"))
 
     def flip(self, channel: Channel, expected: Pointer | None) -> None:
         condition = {"IfMatch": expected.version} if expected else {"IfNoneMatch": "*"}
