@@ -83,7 +83,7 @@ class Session:
         queue = self._pending
         queue.append(self._executor.step((entry,), {"pos": len(prompt) - 1}, "token"))
         submitted, previous = 1, None
-        while queue:
+        while queue or submitted < budget:
             while len(queue) < self.depth and submitted < budget:
                 queue.append(self._decode(entry, len(prompt) + submitted - 1))
                 submitted += 1

@@ -1,0 +1,65 @@
+"""An engine on fakes, spoken to in JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from runtime.abort import AbortSignal
+from runtime.api import Api
+from runtime.fake import FakeExecutor, FakeStorage, NextToken, fake_tokenizer
+from runtime.fake_hub import fake_hub
+from runtime.host import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An `Api` with the fakes behind it in reach."""
+
+    api: Api
+    executor: FakeExecutor
+    storage: FakeStorage
+
+    async def chat(self, content: Any = "Hi", /, **fields: Any) -> dict[str, Any]:
+        """The answer to one user message (or to a list of messages)."""
+        text = await self.api.chat(request(content, **fields))
+        decoded: dict[str, Any] = json.loads(text)
+        return decoded
+
+    async def stream(
+        self, content: Any = "Hi", /, signal: AbortSignal | None = None, **fields: Any
+    ) -> list[dict[str, Any]]:
+        """The chunks of the answer."""
+        text = request(content, stream=True, **fields)
+        return [json.loads(chunk) async for chunk in self.api.chat_stream(text, signal)]
+
+
+def request(content: Any = "Hi", /, **fields: Any) -> str:
+    """A chat request as JSON text; model "fake" unless told otherwise."""
+    if isinstance(content, str):
+        content = [{"role": "user", "content": content}]
+    return json.dumps({"model": "fake", "messages": content, **fields})
+
+
+OpenDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def open_desk() -> OpenDesk:
+    """Opens a desk: `open_desk(next_token, options=..., files=...)`."""
+
+    def open_(
+        next_token: NextToken | None = None,
+        *,
+        options: str = "{}",
+        files: dict[str, bytes] | None = None,
+    ) -> Desk:
+        executor = FakeExecutor(next_token)
+        storage = FakeStorage(fake_hub() if files is None else files)
+        return Desk(Api(Host(executor, storage, fake_tokenizer), options), executor, storage)
+
+    return open_
