@@ -11,47 +11,15 @@ from typing import Any
 import pytest
 
 from publish.content_types import IMMUTABLE
-from publish.documents import CHANNEL_PATH, LOCK_PATH, Channel
-from publish.errors import ConflictError, IntegrityError, TargetError, UnavailableError
-from publish.plan import Plan
+from publish.documents import CHANNEL_PATH, LOCK_PATH
+from publish.errors import IntegrityError, TargetError, UnavailableError
 from publish.publisher import collect, execute, list_releases, prepare_publish, prepare_rollback
-from publish.s3 import S3Store
 from publish.targets import open_store
 from runtime.progress import Progress, ignore_progress
 from runtime.weights import blob_path
 from tests.publish.fake_site import CHUNKS, WASM, write_site
 from tests.publish.store import Bucket, free_port
-
-
-def open_s3(bucket: Bucket) -> S3Store:
-    store = open_store(bucket.target)
-    assert isinstance(store, S3Store)
-    return store
-
-
-def publish(site: Path, bucket: Bucket) -> Plan:
-    store = open_s3(bucket)
-    prepared = prepare_publish(site, store, ignore_progress)
-    execute(prepared, store, ignore_progress)
-    return prepared.plan
-
-
-def channel(bucket: Bucket) -> Channel:
-    return Channel.loads(bucket.get(CHANNEL_PATH), "channel")
-
-
-class Recorder:
-    """Notes what a client asks a store, in order."""
-
-    def __init__(self, store: S3Store) -> None:
-        self.asked: list[tuple[str, str]] = []
-        store.client.meta.events.register("before-call.s3", self._note)
-
-    def _note(self, model: Any, params: dict[str, Any], **_: Any) -> None:
-        self.asked.append((model.name, params["url_path"].split("/site/", 1)[-1]))
-
-    def of(self, *names: str) -> list[str]:
-        return [path for name, path in self.asked if name in names]
+from tests.publish.through_s3 import Recorder, channel, open_s3, publish
 
 
 def test_everything_arrives_with_its_labels(site: Path, bucket: Bucket) -> None:
@@ -243,54 +211,6 @@ def test_collection_keeps_what_retained_releases_use(site: Path, bucket: Bucket)
     store = open_s3(bucket)
     execute(prepare_rollback(plans[1].release.id, store), store, ignore_progress)
     assert b"<title>t1</title>" in bucket.get("index.html")
-
-
-def test_the_later_of_two_publishers_is_refused_and_breaks_nothing(
-    site: Path, tmp_path: Path, bucket: Bucket
-) -> None:
-    store = open_s3(bucket)
-    late = prepare_publish(site, store, ignore_progress)
-    publish(write_site(tmp_path / "other", title="other"), bucket)
-    with pytest.raises(ConflictError, match="somebody else published"):
-        execute(late, store, ignore_progress)
-    assert b"<title>other</title>" in bucket.get("index.html")
-    assert LOCK_PATH not in bucket.keys()
-
-
-def test_a_publisher_inside_keeps_others_out_until_its_lock_is_old(
-    site: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with open_s3(bucket).exclusive():
-        with pytest.raises(ConflictError, match="under way"):
-            publish(site, bucket)
-        monkeypatch.setattr("publish.s3.LOCK_TIMEOUT_S", -1.0)
-        publish(site, bucket)
-    assert channel(bucket).sequence == 1
-
-
-def test_a_channel_moved_behind_the_lock_is_not_overwritten(site: Path, bucket: Bucket) -> None:
-    publish(site, bucket)
-    store = open_s3(bucket)
-    pointer = store.read_pointer()
-    assert pointer is not None
-    moved = pointer.channel.keeping(pointer.channel.history)
-    store.flip(moved, pointer)
-    with pytest.raises(ConflictError):
-        store.flip(pointer.channel.keeping(()), pointer)
-    store.flip(moved, pointer)  # the same bytes again: a lost answer, not a conflict
-    assert channel(bucket) == moved
-
-
-def test_collected_blobs_are_sent_again_under_the_lock(site: Path, bucket: Bucket) -> None:
-    """A publisher that skipped a blob must notice a collection that took it meanwhile."""
-    publish(site, bucket)
-    write_site(site, title="second")
-    store = open_s3(bucket)
-    prepared = prepare_publish(site, store, ignore_progress)
-    taken = prepared.plan.present[0]
-    bucket.client.delete_object(Bucket=bucket.name, Key=f"site/{taken.path}")
-    execute(prepared, store, ignore_progress)
-    assert bucket.keys()[taken.path] == taken.content.nbytes
 
 
 def test_releases_name_the_one_served_and_one_never_served(site: Path, bucket: Bucket) -> None:
