@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from publish.documents import LOCK_PATH, Release
 from publish.errors import ConflictError
 from publish.publisher import execute, prepare_publish
+from publish.s3 import S3Store
 from runtime.progress import ignore_progress
 from tests.publish.fake_site import write_site
 from tests.publish.store import Bucket
@@ -87,3 +90,35 @@ def test_publishers_that_race_leave_exactly_one_release_whole(
     for path, content in release.files.items():
         assert hashlib.sha256(bucket.get(path)).hexdigest() == content.sha256, path
     assert LOCK_PATH not in bucket.keys()
+
+
+def test_a_store_that_cannot_compare_is_published_to_under_the_lock(
+    site: Path, bucket: Bucket
+) -> None:
+    """OpenStack Swift answers 501 to If-Match; creating only where nothing is works there."""
+    publish(site, bucket)
+    store = open_s3(bucket)
+    refuse_comparisons(store)
+    pointer = store.read_pointer()
+    assert pointer is not None
+    execute(
+        prepare_publish(write_site(site, title="second"), store, ignore_progress),
+        store,
+        ignore_progress,
+    )
+    assert channel(bucket).sequence == 2
+    with pytest.raises(ConflictError, match="somebody else"):
+        store.flip(pointer.channel, pointer)
+
+
+def refuse_comparisons(store: S3Store) -> None:
+    """Answer as a store without conditional overwrites does."""
+
+    def refuse(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+        if "If-Match" not in params["headers"]:
+            return None
+        answer = AWSResponse(params["url"], 501, {}, None)
+        error = {"Code": "NotImplemented", "Message": "not here"}
+        return answer, {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 501}}
+
+    store.client.meta.events.register("before-call.s3.PutObject", refuse)
