@@ -152,7 +152,9 @@ export class Storage {
   async #download(
     { path, nbytes, sha256 }: Blob, attempts: number, { signal, onBytes }: ReadOptions,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const url = new URL(path, this.registryUrl).href;
+    // Encoded by segment: object stores read a bare "+" (plan.f16+subgroups.json) as a space.
+    const encoded = path.split("/").map(encodeURIComponent).join("/");
+    const url = new URL(encoded, this.registryUrl).href;
     for (let attempt = 1; ; attempt += 1) {
       let seen = 0;
       const count: OnBytes = (delta) => {
