@@ -1,6 +1,6 @@
 /** The WebGPU device: opened once with everything the adapter offers, its failures as our errors. */
 
-import { ModelpressError } from "./errors.ts";
+import { isAbort, ModelpressError } from "./errors.ts";
 import type { Plan } from "./formats.ts";
 
 /** The adapter's facts, as `DeviceInfo` in runtime/executor.py. */
@@ -31,6 +31,7 @@ const LIMITS = [
   "maxComputeWorkgroupSizeZ",
   "maxComputeWorkgroupsPerDimension",
 ];
+const LOSS_NOTICE_MS = 200;
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 const NO_WEBGPU =
   "this browser offers no WebGPU here. Use a recent Chrome, Edge, Firefox or Safari over https " +
@@ -90,9 +91,33 @@ export class Device {
     try {
       return await Promise.race([work, lost]);
     } catch (error) {
+      // Pending work fails a moment before the loss that caused it is announced.
+      if (isAbort(error)) await Promise.race([this.lost, sleep(LOSS_NOTICE_MS)]);
       if (this.#loss) throw this.#loss;
       throw error;
     }
+  }
+
+  /** Runs `work`, which queues commands; what they are refused for settles the promise. */
+  queue(work: () => void): Promise<ModelpressError | undefined> {
+    this.gpu.pushErrorScope("validation");
+    let thrown: { readonly error: unknown } | undefined;
+    try {
+      work();
+    } catch (error) {
+      thrown = { error };
+    }
+    const refused = this.gpu.popErrorScope();
+    const failure = refused.then(
+      (error) => (error ? translate(error) : undefined), () => this.#loss,
+    );
+    if (thrown) throw thrown.error;
+    return failure;
+  }
+
+  /** Remembers a failure for the next `check`. */
+  note(failure: ModelpressError | undefined): void {
+    this.#failure ??= failure;
   }
 
   /** Runs `work` inside error scopes; what they catch is thrown, naming `what`. */
@@ -192,6 +217,10 @@ export function translate(error: unknown, what = "a queued command"): Modelpress
     );
   }
   return new ModelpressError("internal", `WebGPU refused ${what}: ${message(error)}`, { what });
+}
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
 }
 
 function message(error: unknown): string {

@@ -85,25 +85,30 @@ export class Executor {
 
   submit(entries: readonly string[], symbols: SymbolRecord): void {
     const { device, program } = this.#ready();
-    const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
-    program.encode(encoder, entries, new Map(Object.entries(symbols)));
-    device.gpu.queue.submit([encoder.finish()]);
+    const refused = device.queue(() => {
+      const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
+      program.encode(encoder, entries, new Map(Object.entries(symbols)));
+      device.gpu.queue.submit([encoder.finish()]);
+    });
+    void refused.then((error) => device.note(error));
   }
 
   /** `submit`, then the first i32 of `read`; at most 8 in flight, resolved in order. */
   step(entries: readonly string[], symbols: SymbolRecord, read: string): Promise<number> {
     const { device, program, readback } = this.#ready();
-    const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
     const slot = readback.take();
     try {
-      program.encode(encoder, entries, new Map(Object.entries(symbols)));
-      encoder.copyBufferToBuffer(program.buffer(read), 0, slot, 0, 4);
-      device.gpu.queue.submit([encoder.finish()]);
+      const refused = device.queue(() => {
+        const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
+        program.encode(encoder, entries, new Map(Object.entries(symbols)));
+        encoder.copyBufferToBuffer(program.buffer(read), 0, slot, 0, 4);
+        device.gpu.queue.submit([encoder.finish()]);
+      });
+      return readback.word(slot, refused);
     } catch (error) {
       readback.give(slot);
       throw error;
     }
-    return readback.word(slot);
   }
 
   /** Bytes of a buffer after everything queued so far. */
@@ -145,7 +150,12 @@ export class Executor {
   }
 
   async #open(): Promise<Opened> {
-    if (this.#current?.device.isLost) await this.close();
+    if (this.#current?.device.isLost) {
+      // What was made on a lost device is gone with it.
+      this.#current = undefined;
+      this.#opened = undefined;
+      this.#program = undefined;
+    }
     this.#opened ??= openDevice();
     const opened = this.#opened;
     try {

@@ -28,8 +28,8 @@ export class Readback {
     this.#free.push(slot);
   }
 
-  /** The word copied into `slot`, after those asked for before; frees the slot. */
-  word(slot: GPUBuffer): Promise<number> {
+  /** The word copied into `slot`, after those asked for before, unless the copy was `refused`. */
+  word(slot: GPUBuffer, refused: Promise<ModelpressError | undefined>): Promise<number> {
     const mapped = this.#device.guard(slot.mapAsync(GPUMapMode.READ));
     const before = this.#last;
     const result = (async () => {
@@ -37,6 +37,8 @@ export class Readback {
         await mapped;
         const value = new DataView(slot.getMappedRange()).getInt32(0, true);
         slot.unmap();
+        const error = await refused;
+        if (error) throw error;
         this.#device.check();
         return value;
       } finally {

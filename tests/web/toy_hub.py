@@ -181,7 +181,9 @@ def _manifest(plan: File, weights: File, nbytes: int, files: dict[str, File]) ->
         synthetic=False,
         languages=("en",),
         source=Source("toy", "0", {}),
-        licence=Licence("Apache-2.0", "Apache", "https://www.apache.org/licenses/LICENSE-2.0", None),
+        licence=Licence(
+            "Apache-2.0", "Apache", "https://www.apache.org/licenses/LICENSE-2.0", None
+        ),
         architecture=Architecture("toy", 64, 1, 1, 1, 1, 1, VOCAB, 256),
         quantization=Quantization("f32", 32.0, 0.0),
         variants=(variant,),
