@@ -71,17 +71,24 @@ def fake_plan(
     )
 
 
-def fake_hub(*ids: str, plan: Plan | None = None, synthetic: bool = False) -> dict[str, bytes]:
-    """Files of a hub that offers `ids` (or one model, "fake"), all alike."""
+def fake_hub(
+    *ids: str, plan: Plan | None = None, synthetic: bool = False, tokenizer: str = "{}"
+) -> dict[str, bytes]:
+    """Files of a hub that offers `ids` (or one model, "fake"), all alike.
+
+    `tokenizer` is the text of tokenizer.json, which `FakeTokenizer` does not read.
+    """
     files: dict[str, bytes] = {}
-    entries = [_model(files, id, plan, synthetic=synthetic) for id in ids or ("fake",)]
+    entries = [_model(files, id, plan, synthetic, tokenizer) for id in ids or ("fake",)]
     registry = Registry(REGISTRY_FORMAT, tuple(entries))
     files["registry.json"] = registry.dumps().encode()
     return files
 
 
-def _model(files: dict[str, bytes], id: str, plan: Plan | None, *, synthetic: bool) -> ModelEntry:
-    manifest = _manifest(files, id, plan or fake_plan(id), synthetic=synthetic)
+def _model(
+    files: dict[str, bytes], id: str, plan: Plan | None, synthetic: bool, tokenizer: str
+) -> ModelEntry:
+    manifest = _manifest(files, id, plan or fake_plan(id), synthetic, tokenizer)
     file = _put(files, f"models/{id}/f32/manifest.json", manifest.dumps().encode())
     scheme = SchemeEntry("f32", file, manifest.weights_nbytes)
     context = manifest.architecture.context
@@ -90,7 +97,9 @@ def _model(files: dict[str, bytes], id: str, plan: Plan | None, *, synthetic: bo
     )
 
 
-def _manifest(files: dict[str, bytes], id: str, plan: Plan, *, synthetic: bool) -> Manifest:
+def _manifest(
+    files: dict[str, bytes], id: str, plan: Plan, synthetic: bool, tokenizer: str
+) -> Manifest:
     folder = f"models/{id}/f32"
     digest = hashlib.sha256(WEIGHTS).hexdigest()
     files[blob_path(digest)] = WEIGHTS
@@ -103,7 +112,7 @@ def _manifest(files: dict[str, bytes], id: str, plan: Plan, *, synthetic: bool) 
     plan_file = _put(files, f"{folder}/plan.base.json", plan.dumps().encode())
     config = json.dumps({"bos_token": "<s>", "eos_token": {"content": "</s>"}})
     texts = {
-        "tokenizer.json": "{}",
+        "tokenizer.json": tokenizer,
         "tokenizer_config.json": config,
         "chat_template.jinja": TEMPLATE,
     }

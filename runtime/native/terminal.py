@@ -70,16 +70,22 @@ class Chat:
     async def _converse(self) -> int:
         self._console.print(HELP)
         while True:
-            try:
-                text = (await asyncio.to_thread(self._console.input, "[bold]> [/]")).strip()
-            except (EOFError, KeyboardInterrupt):
-                return 0
-            if text == "/quit":
+            text = self._ask()
+            if text is None or text == "/quit":
                 return 0
             if text == "/new":
                 self._messages = list(self._opening)
             elif text:
                 await self._turn(text)
+
+    def _ask(self) -> str | None:
+        """What the person types; None at the end of input and on Ctrl-C."""
+        # asyncio's own handler would leave a blocked `input` waiting for a line.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return self._console.input("[bold]> [/]").strip()
+        except (EOFError, KeyboardInterrupt):
+            return None
 
     async def _turn(self, text: str) -> None:
         """One question; an error is told and the conversation goes on without it."""
