@@ -1,0 +1,1 @@
+"""This machine as a host: WebGPU by wgpu-py, a folder for storage, the tokenizers package."""
