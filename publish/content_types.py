@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from runtime.weights import blob_path
+
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 BINARY = "application/octet-stream"
@@ -45,6 +47,7 @@ CONTENT_TYPES = {
     "zip": "application/zip",
 }
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _HASH_IN_NAME = re.compile(r"[.-]([0-9a-f]{8,64})(?=[.-]|$)")
 
 
@@ -69,3 +72,9 @@ def cache_control(path: str, sha256: str) -> str:
 def is_blob(path: str) -> bool:
     """Whether the path is in the content-addressed part of a site."""
     return path.startswith("blobs/sha256/")
+
+
+def blob_digest(path: str) -> str | None:
+    """The sha256 in the path of a well-formed blob; None for any other path."""
+    name = path.rsplit("/", 1)[-1]
+    return name if _DIGEST.fullmatch(name) and path == blob_path(name) else None

@@ -19,6 +19,7 @@ from pathlib import Path
 from runtime.progress import OnProgress, Progress
 from runtime.weights import blob_path
 
+from .content_types import blob_digest
 from .documents import CHANNEL_PATH, LOCK_PATH, Channel, Content, Release, release_path
 from .errors import (
     AccessError,
@@ -82,9 +83,9 @@ class DirectoryStore:
     def inventory(self, documents: Sequence[Upload]) -> Inventory:
         with self._translating():
             blobs = {
-                path.name: path.stat().st_size
+                digest: path.stat().st_size
                 for path in self.root.glob("blobs/sha256/??/*")
-                if not path.name.startswith(".")
+                if (digest := blob_digest(path.relative_to(self.root).as_posix()))
             }
             current = frozenset(d.path for d in documents if self._digest(d.path) == d.content)
         return Inventory(blobs, current)

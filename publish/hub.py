@@ -21,7 +21,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from runtime.progress import OnProgress, Progress
 from runtime.weights import blob_path
 
-from .content_types import is_blob
+from .content_types import blob_digest
 from .documents import CHANNEL_PATH, Channel, Content, Release, release_path
 from .errors import ConflictError, IntegrityError, ReleaseError, SiteError, TargetError
 from .hub_errors import is_transient, translating
@@ -94,7 +94,7 @@ class HubStore:
 
     def inventory(self, documents: Sequence[Upload]) -> Inventory:
         self._open()
-        blobs = {p.rsplit("/", 1)[-1]: f.size for p, f in self._files.items() if is_blob(p)}
+        blobs = {d: f.size for path, f in self._files.items() if (d := blob_digest(path))}
         current = (document.path for document in documents if self._is_current(document))
         return Inventory(blobs, frozenset(current))
 

@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from runtime.progress import OnProgress, Progress
 from runtime.weights import blob_path
 
-from .content_types import cache_control, content_type
+from .content_types import blob_digest, cache_control, content_type
 from .documents import CHANNEL_PATH, LOCK_PATH, Channel, Release, release_path
 from .errors import ConflictError, IntegrityError, PublishError, ReleaseError, TargetError
 from .parallel import WORKERS, send, transfer
@@ -89,11 +89,7 @@ class S3Store:
 
     def inventory(self, documents: Sequence[Upload]) -> Inventory:
         listed = self._list("")
-        blobs = {
-            path.rsplit("/", 1)[-1]: nbytes
-            for path, nbytes in listed.items()
-            if path == blob_path(path.rsplit("/", 1)[-1])
-        }
+        blobs = {digest: nbytes for path, nbytes in listed.items() if (digest := blob_digest(path))}
         candidates = [d for d in documents if listed.get(d.path) == d.content.nbytes]
         with ThreadPoolExecutor(WORKERS) as pool:
             same = list(pool.map(self._holds, candidates))

@@ -26,7 +26,7 @@ def test_a_published_page_runs_its_module_and_wasm_from_the_store(
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{bucket.url}index.html")
-        page.get_by_text("fake says 42").wait_for(timeout=15_000)
+        page.get_by_text("fake says 42").wait_for(timeout=60_000)
         colour = page.evaluate("getComputedStyle(document.body).color")
         browser.close()
     assert problems == []

@@ -101,11 +101,13 @@ def test_garbage_is_what_no_kept_release_uses_and_nothing_foreign(
     (site / "only-in-first.html").unlink()
     second = publish(write_site(site, title="second", seed=2), root)
     (root / "CNAME").write_text("models.example.org")
+    (root / "blobs" / "sha256" / "ab").mkdir(exist_ok=True)
+    (root / "blobs" / "sha256" / "ab" / "notes").write_text("not a blob")
     store = DirectoryStore(root, adopt=False)
     plan = collect(store, keep=1)
     wanted = {c.sha256 for c in second.release.files.values()}
     blobs = {p.name for p in root.glob("blobs/sha256/*/*")}
-    assert blobs == wanted
+    assert blobs == wanted | {"notes"}
     assert plan.dropped == (first.release.id,)
     assert not (root / "only-in-first.html").exists()
     assert (root / "CNAME").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from publish.cli import app
 from publish.documents import CHANNEL_PATH, Channel
 from publish.errors import (
     AccessError,
@@ -231,3 +232,14 @@ def test_the_xet_protocol_uploads_the_same_release(
             assert tree[blob.path].sha256 == blob.content.sha256
     assert not [line for line in hub.asked if "/lfs/" in line]
     assert list((tmp_path / "cas").rglob("*"))
+
+
+def test_the_command_line_publishes_to_a_space(
+    site: Path, hub: HubStandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = [f"hf://spaces/{NAME}", "--endpoint-url", hub.url]
+    app(["publish", *target, "--site", str(site), "--dry-run"], standalone_mode=False)
+    assert set(served(hub)) == set()
+    app(["publish", *target, "--site", str(site)], standalone_mode=False)
+    assert "https://press-models.static.hf.space" in capsys.readouterr().out
+    assert served(hub)["index.html"] == (site / "index.html").read_bytes()
