@@ -9,24 +9,35 @@ from collections.abc import AsyncIterator
 import pytest
 
 import doctor
+from runtime.native.device import find_adapter
 from runtime.native.executor import WgpuExecutor
 
-DRIVERS = {"lavapipe": (doctor.lavapipe, "llvmpipe"), "swiftshader": (doctor.swiftshader, "swift")}
+NAMES = {"lavapipe": "llvmpipe", "swiftshader": "swiftshader"}
+"""A part of each driver's adapter name."""
 
 
-def offer_drivers() -> None:
-    """The Vulkan loader reads this once, when the first WebGPU instance is made."""
-    found = [str(path) for finder, _ in DRIVERS.values() if (path := finder()) is not None]
-    os.environ.setdefault("VK_ICD_FILENAMES", os.pathsep.join(found))
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+def vulkan_environment() -> dict[str, str]:
+    """The environment in which a process finds both drivers."""
+    found = [str(path) for path in (doctor.lavapipe(), doctor.swiftshader()) if path is not None]
+    return {
+        "VK_ICD_FILENAMES": os.pathsep.join(found),
+        "XDG_RUNTIME_DIR": tempfile.gettempdir(),
+    }
 
 
-offer_drivers()
+@pytest.fixture(scope="session")
+def drivers() -> None:
+    """Loads both drivers; the loader looks at the environment once, so it is put back after."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in vulkan_environment().items():
+            patch.setenv(name, value)
+        for part in NAMES.values():
+            find_adapter(part)
 
 
-@pytest.fixture(params=list(DRIVERS))
-async def executor(request: pytest.FixtureRequest) -> AsyncIterator[WgpuExecutor]:
+@pytest.fixture(params=list(NAMES))
+async def executor(request: pytest.FixtureRequest, drivers: None) -> AsyncIterator[WgpuExecutor]:
     """A real executor on each software driver."""
-    executor = WgpuExecutor(adapter=DRIVERS[request.param][1])
+    executor = WgpuExecutor(adapter=NAMES[request.param])
     yield executor
     await executor.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from typer.testing import CliRunner
 from runtime.errors import ModelpressError
 from runtime.native import cli
 
+from .conftest import vulkan_environment
 from .toy_model import VOCAB, greedy_letters, likeliest, write_toy_hub
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("drivers")]
 ADAPTERS = ("llvmpipe", "swiftshader")
 
 
@@ -64,7 +66,10 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path: Path) -> None:
     code = "from runtime.native.cli import app; app()"
     command = [sys.executable, "-c", code, "chat", "toy", "--hub", str(hub)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    environment = os.environ | vulkan_environment()
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+    ) as process:
         try:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(b"Hi\n")

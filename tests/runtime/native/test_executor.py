@@ -193,7 +193,7 @@ async def test_a_corrupted_chunk_ends_the_upload(executor: WgpuExecutor) -> None
     assert caught.value.code == "integrity"
 
 
-async def test_an_adapter_that_is_not_there_is_an_error_listing_what_is() -> None:
+async def test_an_adapter_that_is_not_there_is_an_error_listing_what_is(drivers: None) -> None:
     with pytest.raises(ModelpressError, match="llvmpipe") as caught:
         await WgpuExecutor(adapter="no such card").device()
     assert caught.value.code == "no_webgpu"
