@@ -6,6 +6,7 @@ folder works under any sub-path and on hosts that know no index documents.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -184,6 +185,7 @@ def _model_page(card: ModelCard) -> Page:
     )
 
 
+@functools.cache
 def _icon_assets() -> tuple[Asset, ...]:
     sizes = [Asset(f"assets/icon-{size}.png", icons.png(size)) for size in ICON_SIZES]
     return (

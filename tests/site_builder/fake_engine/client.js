@@ -1,7 +1,9 @@
 /** The engine's surface with canned answers, for tests of the pages.
  *
  * A test chooses what happens by setting `globalThis.fakeEngine` before the page's scripts run:
- * {answer, delayMs, loadMs, failLoad, failAfter, failCode, kept}. Every request is recorded in
+ * {answer, pieces, delayMs, loadMs, failLoad, failOnce, failChat, failAfter, failCode}. `pieces` is
+ * the number of characters in a chunk, words by default; without a delay it yields to the page
+ * every 64 chunks, as messages from a worker would. Every request is recorded in
  * `globalThis.fakeEngineRequests`.
  */
 
@@ -64,13 +66,15 @@ function chunk(model, delta, finish_reason = null, usage = undefined) {
 
 async function* stream(request, signal) {
   const { answer, delayMs, failAfter, failCode } = scenario();
-  const text = typeof answer === "function" ? answer(request) : answer;
-  const pieces = text.match(/\s*\S+|\s+$/g) ?? [];
+  const text = answer;
+  const size = scenario().pieces;
+  const pattern = size ? new RegExp(`[^]{1,${size}}`, "gu") : /\s*\S+|\s+$/g;
+  const pieces = text.match(pattern) ?? [];
   let count = 0;
   try {
     for (const piece of pieces) {
       if (failAfter === count) throw fail(failCode);
-      if (delayMs > 0) await sleep(delayMs, signal);
+      if (delayMs > 0 || count % 64 === 0) await sleep(delayMs, signal);
       count += 1;
       yield chunk(request.model, { content: piece });
     }

@@ -1,0 +1,132 @@
+"""What a model writes is shown as Markdown, can do nothing, and costs what its length costs."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site_builder.conftest import Guest
+
+HOSTILE = {
+    "script": "<script>globalThis.hacked = 1</script>",
+    "handler": '<img src="x" onerror="globalThis.hacked = 1">',
+    "svg": '<svg onload="globalThis.hacked = 1"><a xlink:href="javascript:1">x</a></svg>',
+    "frame": '<iframe srcdoc="<script>parent.hacked = 1</script>"></iframe>',
+    "style": '<style>body { display: none }</style><div style="position:fixed;inset:0">x</div>',
+    "javascript link": "[click](javascript:globalThis.hacked=1) <javascript:globalThis.hacked=1>",
+    "data link": "[click](data:text/html,<script>globalThis.hacked=1</script>)",
+    "broken link": '[click](https://example.org/"onclick="globalThis.hacked=1)',
+    "remote image": "![beacon](https://example.org/beacon.png?secret)",
+    "reference image": "![beacon][b]\n\n[b]: https://example.org/beacon.png 'x'",
+    "image link": "[![x](https://example.org/a.png)](javascript:globalThis.hacked=1)",
+    "code language": '```"><img/src=x/onerror=globalThis.hacked=1>\ncode\n```',
+    "nested": "> - <b onclick=alert(1)>x</b>\n> - `<script>globalThis.hacked = 1</script>`",
+    "table": "| <script>globalThis.hacked=1</script> | b |\n| :-: | - |\n| [x](vbscript:1) | c |",
+    "form": '<form action="https://example.org"><input name="q"><button>Go</button></form>',
+    "clobber": '<a id="main" name="documentElement">x</a><input id="question">',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_markdown_does_nothing(guest: Guest, name: str) -> None:
+    guest.pretend(answer=f"{HOSTILE[name]}\n\nThe end.")
+    page = guest.open_chat()
+    guest.ask("Attack")
+    guest.wait_for_answer()
+    answer = page.locator(".answer")
+    expect(answer).to_contain_text("The end.")
+    assert page.evaluate("globalThis.hacked") is None
+    foreign = (
+        "script, img, svg, iframe, style, form, input, object, [style], [id], [name], [onclick]"
+    )
+    assert answer.locator(foreign).count() == 0
+    hrefs = answer.locator("a").evaluate_all("all => all.map(a => a.protocol)")
+    assert set(hrefs) <= {"https:", "http:", "mailto:"}
+    for link in answer.locator("a").all():
+        link.click(modifiers=["Alt"], trial=True)
+        assert link.get_attribute("rel") == "noopener noreferrer nofollow"
+    assert page.evaluate("globalThis.hacked") is None
+
+
+def test_hostile_questions_stay_words(guest: Guest) -> None:
+    page = guest.open_chat()
+    guest.ask("<img src=x onerror='globalThis.hacked = 1'> **bold**")
+    guest.wait_for_answer()
+    assert page.locator(".message-user img, .message-user strong, .list img").count() == 0
+    assert page.evaluate("globalThis.hacked") is None
+
+
+DOCUMENTS = {
+    "prose": "One paragraph\nwith two lines.\n\nAnother *one* with `code` and **more**.\n\n***\n",
+    "headings": "# First\n\ntext\n\nSetext\n======\n\nmore text\n\n### Third\n",
+    "tight list": "- a\n- b\n  - c\n  - d\n- e\n\nAfter.\n",
+    "loose list": "1. a\n\n   more of a\n\n2. b\n\n3. c\n\nAfter.\n",
+    "task list": "- [ ] open\n- [x] done\n",
+    "code": "Before\n\n```js\nconst a = `x`;\n\n// ``` not the end\n```\n\nAfter\n",
+    "tilde code": "~~~\n```\ninside\n```\n~~~\n\nAfter\n",
+    "open code": "```python\nprint(1)\n\nprint(2)\n",
+    "table": "| a | b |\n| :-- | --: |\n| 1 | 2 |\n| 3 | 4 |\n\nAfter\n",
+    "quote": "> one\n> two\n>\n> - three\n\nAfter\n",
+    "links": "See <https://example.org> and [this](https://example.org/a) and www.example.org.\n",
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_streaming_ends_where_rendering_at_once_does(guest: Guest, name: str) -> None:
+    """Two characters at a time, so that every cut of every construct is met."""
+    text = DOCUMENTS[name]
+    guest.pretend(answer="Hello")
+    page = guest.open_chat()
+    guest.ask("Start")
+    guest.wait_for_answer()
+    page.evaluate(
+        "text => { globalThis.fakeEngine = {answer: text, pieces: 2, delayMs: 1}; }", text
+    )
+    page.get_by_role("button", name="Regenerate").click()
+    page.wait_for_function(
+        "text => document.querySelector('.answer')?.textContent !== 'Hello'", arg=text
+    )
+    guest.wait_for_answer()
+    streamed = page.locator(".answer").inner_html()
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    guest.wait_for_answer()
+    assert page.locator(".answer").inner_html() == streamed
+
+
+LONG_TASKS = """
+globalThis.longTasks = [];
+new PerformanceObserver((list) => {
+  for (const task of list.getEntries()) globalThis.longTasks.push(Math.round(task.duration));
+}).observe({ type: "longtask" });
+"""
+
+SHAPES = {
+    "paragraphs": "\n\n".join(f"Paragraph {i} with *some* words and `code` in it." for i in range(1200)),
+    "list": "\n".join(f"- item {i} with **bold** words" for i in range(1500)),
+    "code": "```\n" + "\n".join(f"line {i} = {i} * {i}" for i in range(3000)) + "\n```\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_very_long_answer_never_blocks_the_page(guest: Guest, shape: str) -> None:
+    page = guest.open_chat()
+    guest.ask("Start")
+    guest.wait_for_answer()
+    page.evaluate(
+        "text => { globalThis.fakeEngine = {answer: text, pieces: 40, delayMs: 0}; }", SHAPES[shape]
+    )
+    page.evaluate(LONG_TASKS)
+    page.get_by_role("button", name="Regenerate").click()
+    last = (
+        SHAPES[shape]
+        .replace("\n```\n", "")
+        .split("\n")[-1]
+        .replace("- ", "")
+        .replace("*", "")
+        .replace("`", "")
+    )
+    expect(page.locator(".answer")).to_contain_text(last.strip(), timeout=60_000)
+    page.locator("[data-regenerate]").wait_for()
+    tasks = page.evaluate("globalThis.longTasks")
+    assert [ms for ms in tasks if ms > 100] == []
