@@ -9,15 +9,23 @@ from __future__ import annotations
 
 LOGITS = {
     "llvm": 1e-4,
-    "base": 1e-3,
+    "base": 1e-4,
     "f16": 1e-3,
     "f16+subgroups": 1e-3,
-    "software": 1e-3,
+    "software": 1e-4,
 }
-"""By plan variant; `llvm` is the compiler's own code for this processor."""
+"""By plan variant; `llvm` is the compiler's own code for this processor. Where there is
+f16, keys and values are kept in it, which alone accounts for up to 1e-3."""
 
-PREFILL_AGAINST_DECODE = 1e-3
-"""The same prompt in chunks and token by token, on one device."""
+PREFILL_AGAINST_DECODE = {
+    "llvm": 1e-4,
+    "base": 1e-4,
+    "f16": 4e-3,
+    "f16+subgroups": 4e-3,
+    "software": 1e-4,
+}
+"""The same prompt in chunks and token by token, on one device. Where there is f16, the tiles of a
+prefill hold activations in it and a decode step does not; random weights make the most of that."""
 
 BROKEN_KERNEL = 1e-2
 """A kernel with one sign flipped is at least this wrong: the gate must be far below it."""
