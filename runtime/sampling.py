@@ -71,9 +71,11 @@ class SamplingParams:
 
     def record(self) -> bytes:
         """The 64 bytes of the `sampler` buffer, with a fresh seed when none was asked for."""
-        seed = secrets.randbits(64) if self.seed is None else self.seed & MAX_SEED
-        # Penalties apply at temperature 0 too: the best of the penalized logits is top-k of one.
+        # Penalties apply at temperature 0 too: the best of the penalized logits is top-k of one,
+        # and a fixed seed decides among equals.
         greedy = self.temperature == 0.0
+        fresh = 0 if greedy else secrets.randbits(64)
+        seed = fresh if self.seed is None else self.seed & MAX_SEED
         return struct.pack(
             "<6f3I28x",
             1.0 if greedy else self.temperature,
