@@ -141,11 +141,10 @@ class Engine:
         return await abortable(self._load(model, on_progress), signal)
 
     async def _settled(self, model: LoadedModel) -> bool:
+        """Whether what an earlier answer left queued has run; if it failed, the device is stale."""
         try:
             await model.session.settle()
-        except ModelpressError as error:
-            if error.code != "device_lost":
-                raise
+        except ModelpressError:
             return False
         return True
 

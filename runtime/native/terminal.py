@@ -65,6 +65,7 @@ class Chat:
             f"({session.plan.variant}) on {device_name(loaded.device)}, "
             f"{session.context} tokens of context[/]",
             highlight=False,
+            soft_wrap=True,
         )
 
     async def _converse(self) -> int:
@@ -112,7 +113,7 @@ class Chat:
         sys.stdout.write("\n")
         self._messages.append({"role": "assistant", "content": answer})
         if usage is not None:
-            self._console.print(_usage_line(usage), highlight=False)
+            self._console.print(_usage_line(usage), highlight=False, soft_wrap=True)
 
 
 def _usage_line(usage: Mapping[str, Any]) -> str:
@@ -168,6 +169,7 @@ def print_bench(result: Mapping[str, Any]) -> None:
         f"{result['weight_bytes'] / 2**20:.0f} MiB of weights, "
         f"loaded in {result['load_ms'] / 1000:.1f} s",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table("prompt", "new", "first token", "prefill", "decode", "device", box=None)
     for run in result["runs"]:

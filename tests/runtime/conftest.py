@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from runtime.abort import AbortSignal
 from runtime.api import Api
 from runtime.fake import FakeExecutor, FakeStorage, NextToken, fake_tokenizer
 from runtime.fake_hub import fake_hub
 from runtime.host import Host
+
+# A busy machine is no failure.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @dataclass(frozen=True, slots=True)
