@@ -6,6 +6,7 @@ build that fails, for whatever reason, leaves the model built before as it was.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ from .weight_specs import WeightSpec
 
 if TYPE_CHECKING:
     from .families import FamilyConfig
+
+logger = logging.getLogger(__name__)
 
 GOLDEN_PARAMETERS = 200_000_000
 """Larger models have no golden tokens: their reference would take minutes."""
@@ -124,6 +127,11 @@ def _golden(
     prompt = golden_prompt(chat, order.model.system_prompt, order.model.suggestions)
     prompt = prompt[: order.context // 2]
     if not prompt or max(prompt) >= shape.vocab_size:
+        logger.warning(
+            "%s: tokenizer.json does not fit the %d tokens of config.json: no golden tokens",
+            order.model.id,
+            shape.vocab_size,
+        )
         return None
     on_progress(Progress("golden", 0, 1, "answers"))
     tensors = {tensor.name: data for tensor, data in read_buffers(root, index)}

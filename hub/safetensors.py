@@ -70,13 +70,12 @@ def read_rows(name: str, entry: TensorEntry, start: int, stop: int) -> Floats:
         )
     width = math.prod(entry.shape[1:])
     nbytes = NBYTES[entry.dtype]
-    raw = np.fromfile(
-        entry.file,
-        dtype=np.uint8,
-        count=(stop - start) * width * nbytes,
-        offset=entry.offset + start * width * nbytes,
-    )
-    if raw.size != (stop - start) * width * nbytes:
+    wanted, offset = (stop - start) * width * nbytes, entry.offset + start * width * nbytes
+    try:
+        raw = np.fromfile(entry.file, dtype=np.uint8, count=wanted, offset=offset)
+    except OSError as error:
+        raise CheckpointError(f"{entry.file}: cannot be read ({error}); {REMEDY}") from error
+    if raw.size != wanted:
         raise CheckpointError(f"{entry.file}: tensor {name!r} is cut short; {REMEDY}")
     return to_float32(raw, entry.dtype).reshape(stop - start, *entry.shape[1:])
 

@@ -14,6 +14,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from runtime.plan import Dtype
 
-from .errors import CheckpointError
+from .errors import CheckpointError, HubError
 from .quantize import Array, Halves, Packed, assemble, dequantize, pack_rows
 from .rounding import Floats
 from .schemes import SCHEMES, Scheme
@@ -88,6 +89,11 @@ def press(
                     yield from pending.popleft().finish()
         while pending:
             yield from pending.popleft().finish()
+    except BrokenProcessPool as error:
+        raise HubError(
+            "a worker process was killed, most likely for lack of memory; close other programs "
+            "and build again"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

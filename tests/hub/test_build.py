@@ -98,6 +98,21 @@ def test_golden_tokens_answer_the_rendered_template(material: Material, tmp_path
     assert golden.prompt[-1] == 1, "the template ends a message with </s>"
 
 
+def test_a_tokenizer_of_another_model_is_warned_about(
+    material: Material, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert material.chat is not None
+    documents = {**material.chat.documents}
+    tokenizer = json.loads(documents["tokenizer.json"])
+    vocab = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {token: id + 1000 for token, id in vocab.items()}
+    documents["tokenizer.json"] = json.dumps(tokenizer).encode()
+    chat = dataclasses.replace(material.chat, documents=documents)
+    manifest = build(dataclasses.replace(material, chat=chat), tmp_path)
+    assert manifest.golden is None
+    assert "does not fit the 283 tokens" in caplog.text
+
+
 def test_the_stored_weights_are_those_of_the_plan(material: Material, tmp_path: Path) -> None:
     manifest = build(material, tmp_path, "f32")
     index = WeightIndex.loads((tmp_path / manifest.weights.path).read_bytes())

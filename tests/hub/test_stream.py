@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from hub import stream
 from hub.checkpoint import Checkpoint
@@ -180,3 +182,23 @@ def test_a_vector_with_nan_names_the_tensor() -> None:
     source = Arrays({"model.norm.weight": np.array([1, 2, np.nan, 4], dtype=np.float32)})
     with pytest.raises(CheckpointError, match=r"'model\.norm\.weight' holds NaN"):
         list(press([spec], SCHEMES["q4"], source))
+
+
+def test_neither_the_model_nor_a_tensor_is_ever_whole_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 MiB of float32 source passes in blocks; what stays is the q4 result, 4.5 MiB."""
+    rows, cols = 8192, 1024
+    save_file({"m": np.zeros((rows, cols), np.float16)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text("{}")
+    checkpoint = Checkpoint.open(tmp_path)
+    monkeypatch.setattr(stream, "BLOCK_ELEMENTS", 1 << 16)
+    spec = WeightSpec("m", "matrix", ("m",), rows, cols)
+    tracemalloc.start()
+    try:
+        for _ in press([spec], SCHEMES["q4"], checkpoint):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * 2**20, f"{peak / 2**20:.1f} MiB"
