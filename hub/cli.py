@@ -46,7 +46,9 @@ def list_models(hub: Hub = HUB, as_json: AsJson = False) -> None:
 def build(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Models to build; those that need no download."),
+        typer.Argument(
+            metavar="[ID]...", help="Models to build; without any, those that need no download."
+        ),
     ] = None,
     scheme: Annotated[
         list[str] | None,

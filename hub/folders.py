@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,8 @@ def new_folder(root: Path, id: str, scheme: str) -> Iterator[NewFolder]:
             swap_folder(path, final, aside)
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):  # another model is being built there
+            path.parent.rmdir()
 
 
 def swap_folder(new: Path, final: Path, aside: Path) -> None:
