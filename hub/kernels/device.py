@@ -66,6 +66,7 @@ class KernelDevice:
         self._device = adapter.request_device_sync(
             required_features=sorted(self.features), required_limits=DEFAULT_LIMITS
         )
+        self._pipelines: dict[str, Any] = {}
 
     def run(
         self, kernel: LibraryKernel, arrays: Sequence[Array], symbols: Mapping[str, int]
@@ -110,12 +111,17 @@ class KernelDevice:
         return self._device.create_buffer_with_data(data=data, usage=usage)
 
     def _pipeline(self, kernel: LibraryKernel) -> Any:
+        known = self._pipelines.get(kernel.wgsl)
+        if known is not None:
+            return known
         # wgpu takes subgroups as a device feature and knows no directive for them.
         text = kernel.wgsl.replace("enable subgroups;\n", "", 1)
         module = self._device.create_shader_module(label=kernel.name, code=text)
-        return self._device.create_compute_pipeline(
+        pipeline = self._device.create_compute_pipeline(
             label=kernel.name, layout="auto", compute={"module": module, "entry_point": "main"}
         )
+        self._pipelines[kernel.wgsl] = pipeline
+        return pipeline
 
     def _dispatch(
         self,

@@ -37,7 +37,7 @@ def fill(op: Op, profile: Profile) -> LibraryKernel:
         profile,
         template="fill",
         values=values,
-        grid=folded(ceil_div(Expr(count), 256)),
+        grid=folded(ceil_div(Expr(count), 64)),
         writes=(0,),
         uniforms=symbols("seed") if kind in _SEEDED else (),
     )

@@ -1,0 +1,66 @@
+"""The ops of a whole model of the Llama architecture, as its plan asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hub.kernels import Op, Profile
+
+Attrs = dict[str, int | float | str | bool]
+
+
+def llama_ops(
+    *, hidden: int, heads: int, kv_heads: int, head_dim: int, features: int, vocab: int
+) -> Callable[[Profile], list[Op]]:
+    """A function of the profile: every op for one token and for many, under q4."""
+
+    def linear(rows: int, cols: int, epilogue: str) -> Attrs:
+        return {
+            "scheme": "q4",
+            "rows": rows,
+            "cols": cols,
+            "start": 0,
+            "out_cols": rows,
+            "epilogue": epilogue,
+        }
+
+    def layer(profile: Profile) -> list[tuple[str, Attrs]]:
+        cache: Attrs = {
+            "heads": heads,
+            "kv_heads": kv_heads,
+            "head_dim": head_dim,
+            "page_size": 16,
+            "kv_dtype": "f16" if profile.f16 else "f32",
+        }
+        width = heads * head_dim
+        table: Attrs = {"scheme": "q4", "rows": vocab, "cols": hidden, "start": 0, "total": vocab}
+        gates: Attrs = {"scheme": "q4", "rows": 2 * features, "cols": hidden, "activation": "silu"}
+        return [
+            ("embedding", table),
+            ("rms_norm", {"cols": hidden, "eps": 1e-5}),
+            ("matmul", linear(width + 2 * kv_heads * head_dim, hidden, "none")),
+            ("rope_append", cache | {"context": 8704}),
+            ("attention", cache | {"window": 0, "scale": head_dim**-0.5}),
+            ("matmul", linear(hidden, width, "add")),
+            ("gate_up", gates),
+            ("matmul", linear(hidden, features, "add")),
+        ]
+
+    def ops(profile: Profile) -> list[Op]:
+        both = [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in layer(profile)]
+        head = [
+            Op("last_row", {"cols": hidden, "n": "n"}),
+            Op("matmul", {**linear(vocab, hidden, "none"), "n": 1}),
+            Op("argmax", {"vocab": vocab}),
+            Op("sample", {"vocab": vocab}),
+            Op("count", {"vocab": vocab, "n": "n"}),
+            Op("reset", {"vocab": vocab}),
+        ]
+        fills: list[Attrs] = [
+            {"kind": kind, "count": vocab * hidden // 8}
+            for kind in ("bits", "scales", "halves", "uniform", "ones")
+        ]
+        fills.append({"kind": "rope", "count": 8704 * head_dim, "half": head_dim // 2})
+        return [*both, *head, *(Op("fill", attrs) for attrs in fills)]
+
+    return ops

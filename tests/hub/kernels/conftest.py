@@ -1,0 +1,36 @@
+"""The devices kernels are tried on: every profile on lavapipe, those it can take on SwiftShader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hub.kernels import PROFILES
+from tests.hub.kernels.adapter_process import AdapterProcess
+from tests.hub.kernels.trial import Trial
+
+PAIRS = (
+    *(("lavapipe", profile) for profile in PROFILES),
+    ("swiftshader", "software"),
+    ("swiftshader", "base"),
+)
+
+
+@pytest.fixture(scope="session")
+def adapters() -> Iterator[dict[str, AdapterProcess]]:
+    """One process a driver, started once."""
+    started = {driver: AdapterProcess(driver) for driver in ("lavapipe", "swiftshader")}
+    yield started
+    for adapter in started.values():
+        adapter.close()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(pair, id="-".join(pair), marks=pytest.mark.gpu) for pair in PAIRS],
+)
+def trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProcess]) -> Trial:
+    """A driver and a profile to run ops on."""
+    driver, profile = request.param
+    return Trial(adapters[driver], PROFILES[profile])

@@ -1,0 +1,117 @@
+"""`rope_append` and `attention` against numpy, over permuted pages, windows and long positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hub.kernels import reference
+from tests.hub.kernels.trial import CALLS, Trial, assert_close, normal
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A shape of attention; `slack` pages lie unused between the sequence's own."""
+
+    head_dim: int
+    heads: int
+    kv_heads: int
+    page_size: int = 16
+    window: int = 0
+    positions: tuple[int, ...] = (0, 1, 63)
+    slack: int = 3
+
+    def attrs(self, trial: Trial) -> dict[str, int | float | str]:
+        return {
+            "heads": self.heads,
+            "kv_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "page_size": self.page_size,
+            "kv_dtype": trial.kv_dtype,
+        }
+
+    def cache(self, rng: np.random.Generator, trial: Trial, tokens: int) -> tuple[Array, ...]:
+        """(page_table, k_cache, v_cache) for `tokens` positions, the pages in random order."""
+        needed = -(-tokens // self.page_size)
+        pages = needed + self.slack
+        table = rng.permutation(pages)[:needed].astype(np.int32)
+        dtype = np.float16 if trial.profile.f16 else np.float32
+        shape = (pages, self.kv_heads, self.page_size, self.head_dim)
+        return table, normal(rng, *shape).astype(dtype), normal(rng, *shape).astype(dtype)
+
+
+CASES = {
+    "d32": Case(32, 4, 2),
+    "d64-groups-of-3": Case(64, 6, 2, positions=(0, 63, 700)),
+    "d96-no-groups": Case(96, 3, 3, page_size=32),
+    "d128-window": Case(128, 4, 1, window=50, positions=(0, 20, 300)),
+    "d256-groups-of-5": Case(256, 5, 1, page_size=8, window=7, positions=(5, 40)),
+    "d20-groups-of-8": Case(20, 8, 1),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_rope_append_rotates_and_stores_at_absolute_positions(trial: Trial, case: Case) -> None:
+    rng = np.random.default_rng(case.head_dim)
+    context = case.positions[-1] + 80
+    rope = normal(rng, context, case.head_dim)
+    attrs = case.attrs(trial) | {"context": context}
+    width = (case.heads + 2 * case.kv_heads) * case.head_dim
+    for dynamic, n in CALLS:
+        for pos in case.positions:
+            table, keys, values = case.cache(rng, trial, pos + n)
+            qkv, q = normal(rng, n, width), normal(rng, n, case.heads * case.head_dim)
+            got = trial.run(
+                "rope_append",
+                [qkv, rope, table, keys, values, q],
+                attrs=attrs,
+                dynamic=dynamic,
+                n=n,
+                pos=pos,
+            )
+            want = reference.rope_append(qkv, rope, table, keys, values, heads=case.heads, pos=pos)
+            for one, other in zip(got, want, strict=True):
+                assert_close(one, other, trial.tolerance)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_attention_sees_its_past_within_the_window(trial: Trial, case: Case) -> None:
+    rng = np.random.default_rng(case.head_dim + 1)
+    scale = case.head_dim**-0.5
+    attrs = case.attrs(trial) | {"window": case.window, "scale": scale}
+    for dynamic, n in CALLS:
+        for pos in case.positions:
+            table, keys, values = case.cache(rng, trial, pos + n)
+            q = normal(rng, n, case.heads * case.head_dim) * 3
+            (got,) = trial.run(
+                "attention",
+                [q, table, keys, values, q * 0],
+                attrs=attrs,
+                dynamic=dynamic,
+                n=n,
+                pos=pos,
+            )
+            want = reference.attention(
+                q, table, keys, values, heads=case.heads, window=case.window, scale=scale, pos=pos
+            )
+            assert_close(got, want, trial.tolerance)
+
+
+def test_attention_with_one_overwhelming_score_returns_that_value(trial: Trial) -> None:
+    """Scores hundreds apart neither overflow nor divide zero by zero."""
+    case = Case(32, 2, 1)
+    rng = np.random.default_rng(3)
+    table, keys, values = case.cache(rng, trial, 200)
+    q = np.full((1, 64), 100, np.float32)
+    keys[:] = -50
+    keys[table[37 // 16], :, 37 % 16] = 50
+    attrs = case.attrs(trial) | {"window": 0, "scale": 1.0}
+    (got,) = trial.run("attention", [q, table, keys, values, q * 0], attrs=attrs, pos=199)
+    value = values[table[37 // 16], 0, 37 % 16].astype(np.float32)
+    assert_close(got, np.tile(value, 2)[None, :], trial.tolerance)

@@ -1,0 +1,110 @@
+"""`matmul` and `gate_up` against numpy, over shapes that do not fit their tiles."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hub.kernels import reference
+from hub.schemes import SCHEMES
+from tests.hub.kernels.trial import CALLS, FEW, Attrs, Trial, assert_close, matrix, normal
+
+GROUPS = st.integers(1, 5)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@FEW
+@given(rows=st.integers(1, 140), groups=GROUPS, start=st.integers(0, 9), seed=SEEDS)
+@example(rows=70, groups=67, start=0, seed=1)
+def test_matmul_writes_its_columns_and_no_others(
+    trial: Trial, scheme: str, rows: int, groups: int, start: int, seed: int
+) -> None:
+    rng, rows = np.random.default_rng(seed), max(rows, trial.least_rows)
+    cols, out_cols = 32 * groups, start + rows + 3
+    buffers = matrix(rng, scheme, rows, cols)
+    weight = reference.dequantize(scheme, buffers, rows, cols)
+    attrs: Attrs = {
+        "scheme": scheme,
+        "rows": rows,
+        "cols": cols,
+        "start": start,
+        "out_cols": out_cols,
+    }
+    epilogue = "add" if seed % 2 else "none"
+    for dynamic, n in CALLS:
+        x, out, residual = normal(rng, n, cols), normal(rng, n, out_cols), normal(rng, n, out_cols)
+        added = residual if epilogue == "add" else None
+        arrays = [x, *buffers, *([] if added is None else [added]), out]
+        (got,) = trial.run("matmul", arrays, n=n, attrs=attrs, dynamic=dynamic)
+        assert_close(got, reference.matmul(x, weight, added, out, start=start), trial.tolerance)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@FEW
+@given(features=st.integers(1, 70), groups=GROUPS, seed=SEEDS)
+def test_gate_up_multiplies_the_activated_half_with_the_other(
+    trial: Trial, scheme: str, features: int, groups: int, seed: int
+) -> None:
+    rng, features = np.random.default_rng(seed), max(features, trial.least_rows)
+    rows, cols = 2 * features, 32 * groups
+    buffers = matrix(rng, scheme, rows, cols)
+    weight = reference.dequantize(scheme, buffers, rows, cols)
+    attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols, "activation": "silu"}
+    for dynamic, n in CALLS:
+        x = normal(rng, n, cols)
+        (got,) = trial.run(
+            "gate_up", [x, *buffers, normal(rng, n, features)], n=n, attrs=attrs, dynamic=dynamic
+        )
+        assert_close(got, reference.gate_up(x, weight), trial.tolerance)
+
+
+def test_silu_of_large_magnitudes_is_finite(trial: Trial) -> None:
+    buffers = (np.concatenate([np.full((1, 32), -40.0), np.ones((1, 32))]).astype(np.float32),)
+    attrs: Attrs = {"scheme": "f32", "rows": 2, "cols": 32, "activation": "silu"}
+    x = np.ones((1, 32), np.float32)
+    (got,) = trial.run("gate_up", [x, *buffers, np.ones((1, 1), np.float32)], attrs=attrs)
+    assert np.isfinite(got).all() and abs(got[0, 0]) < 1e-20
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@FEW
+@given(rows=st.integers(1, 90), start=st.integers(0, 40), seed=SEEDS)
+def test_embedding_writes_only_the_rows_of_its_part(
+    trial: Trial, scheme: str, rows: int, start: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    cols, total = 96, start + rows + 20
+    buffers = matrix(rng, scheme, rows, cols)
+    weight = reference.dequantize(scheme, buffers, rows, cols)
+    attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols, "start": start, "total": total}
+    for dynamic, n in CALLS:
+        ids, out = rng.integers(-5, total + 5, n).astype(np.int32), normal(rng, n, cols)
+        (got,) = trial.run("embedding", [ids, *buffers, out], n=n, attrs=attrs, dynamic=dynamic)
+        assert_close(got, reference.embedding(ids, weight, out, start=start, total=total), 1e-6)
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["decode", "prefill"])
+def test_a_kernel_with_a_wrong_zero_point_is_noticed(trial: Trial, dynamic: bool) -> None:
+    """The comparison can fail: the same kernel with one constant changed does not pass it."""
+    rng = np.random.default_rng(0)
+    x, buffers, out = normal(rng, 1, 64), matrix(rng, "q4", 33, 64), normal(rng, 1, 33)
+    attrs: Attrs = {
+        "scheme": "q4",
+        "rows": 33,
+        "cols": 64,
+        "start": 0,
+        "out_cols": 33,
+        "epilogue": "none",
+    }
+    kernel = trial.kernel("matmul", attrs, dynamic=dynamic)
+    broken = dataclasses.replace(kernel, wgsl=kernel.wgsl.replace("8.0", "7.0"))
+    assert broken.wgsl != kernel.wgsl
+    (got,) = trial.adapter.run(broken, [x, *buffers, out], {"n": 1})
+    want = reference.matmul(x, reference.dequantize("q4", buffers, 33, 64), None, out, start=0)
+    with pytest.raises(AssertionError, match="largest difference"):
+        assert_close(got, want, trial.tolerance)

@@ -1,0 +1,37 @@
+"""`rms_norm` and `last_row` against numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hub.kernels import reference
+from tests.hub.kernels.trial import CALLS, Trial, assert_close, normal
+
+
+@pytest.mark.parametrize("cols", [32, 96, 2080])
+def test_rms_norm_scales_each_row_by_its_own_size(trial: Trial, cols: int) -> None:
+    rng = np.random.default_rng(cols)
+    weight = normal(rng, cols)
+    for dynamic, n in CALLS:
+        x = normal(rng, n, cols) * np.float32(10) ** rng.integers(-3, 3, (n, 1)).astype(np.float32)
+        attrs = {"cols": cols, "eps": 1e-5}
+        (got,) = trial.run("rms_norm", [x, weight, x * 0], n=n, attrs=attrs, dynamic=dynamic)
+        assert_close(got, reference.rms_norm(x, weight, eps=1e-5), 1e-5)
+
+
+def test_rms_norm_of_zeros_is_zero(trial: Trial) -> None:
+    zeros = np.zeros((1, 64), np.float32)
+    (got,) = trial.run(
+        "rms_norm", [zeros, zeros[0] + 1, zeros + 5], attrs={"cols": 64, "eps": 1e-6}
+    )
+    assert not got.any()
+
+
+def test_last_row_is_copied_exactly(trial: Trial) -> None:
+    rng = np.random.default_rng(0)
+    for dynamic, n in CALLS:
+        x = normal(rng, n, 100)
+        out = np.zeros((1, 100), np.float32)
+        (got,) = trial.run("last_row", [x, out], n=n, attrs={"cols": 100}, dynamic=dynamic)
+        assert (got == reference.last_row(x)).all()

@@ -1,0 +1,151 @@
+"""`argmax`, `sample`, `count` and `reset` against numpy; the generator's own statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hub.kernels import reference_sampling as reference
+from hub.kernels.reference_sampling import PROMPT_BIT, Sampler
+from tests.hub.kernels.trial import Trial, normal
+
+Array = NDArray[Any]
+
+SAMPLERS = {
+    "plain": Sampler(seed=5),
+    "cold": Sampler(temperature=0.05, seed=6),
+    "hot": Sampler(temperature=3.0, seed=2**63 + 12345),
+    "top-k": Sampler(temperature=0.8, top_k=40, seed=7),
+    "top-k-1": Sampler(top_k=1, seed=8),
+    "top-p": Sampler(temperature=1.4, top_p=0.9, seed=9),
+    "top-p-tiny": Sampler(top_p=1e-4, seed=10),
+    "min-p": Sampler(temperature=2.0, min_p=0.1, seed=11),
+    "penalties": Sampler(
+        frequency_penalty=0.3, presence_penalty=-0.4, repetition_penalty=1.3, seed=12
+    ),
+    "everything": Sampler(
+        temperature=0.9,
+        top_p=0.8,
+        min_p=0.02,
+        frequency_penalty=0.2,
+        presence_penalty=0.1,
+        repetition_penalty=1.1,
+        top_k=100,
+        seed=2**40 + 3,
+    ),
+}
+VOCABS = (5, 1000, 70001)
+TIE = 2e-5
+"""Differences of scores, and of masses, that float32 may decide either way."""
+
+
+def random_counts(rng: np.random.Generator, vocab: int) -> Array:
+    generated = np.where(rng.random(vocab) < 0.1, rng.integers(1, 5, vocab), 0).astype(np.uint32)
+    prompt = (rng.random(vocab) < 0.1).astype(np.uint32) * PROMPT_BIT
+    return np.asarray(generated | prompt)
+
+
+@pytest.mark.parametrize("vocab", VOCABS)
+def test_argmax_is_the_lowest_index_among_equals(trial: Trial, vocab: int) -> None:
+    rng = np.random.default_rng(vocab)
+    for trick in range(6):
+        logits = normal(rng, vocab)
+        if trick == 1:
+            logits[rng.integers(0, vocab, 3)] = logits.max() + 1
+        elif trick == 2:
+            logits[:] = -np.abs(logits) - 1e30
+        elif trick == 3:
+            logits[rng.random(vocab) < 0.5] = np.nan
+        elif trick == 4:
+            logits[:] = 0
+            logits[: vocab // 2] = -0.0
+        elif trick == 5:
+            logits[:] = -np.inf
+        (token,) = trial.run("argmax", [logits, np.zeros(1, np.int32)], attrs={"vocab": vocab})
+        assert token[0] == reference.argmax(logits), trick
+
+
+@pytest.mark.parametrize("vocab", VOCABS)
+def test_sample_draws_the_reference_token(trial: Trial, vocab: int) -> None:
+    """A different token is allowed only where the reference says that rounding may decide."""
+    rng = np.random.default_rng(vocab)
+    drawn = ties = 0
+    for name, sampler in SAMPLERS.items():
+        for pos in range(2 if vocab > 5000 else 6):
+            logits = normal(rng, vocab) * 4
+            counts = random_counts(rng, vocab)
+            draw = reference.sample(logits, sampler, counts, pos=pos)
+            left, token = trial.run(
+                "sample",
+                [logits, sampler.words(), counts, np.zeros(1, np.int32)],
+                attrs={"vocab": vocab},
+                pos=pos,
+            )
+            drawn += 1
+            if token[0] != draw.token:
+                ties += 1
+                assert min(draw.margin, draw.edge) < TIE, (name, pos, int(token[0]), draw)
+            counts[token[0]] += 1
+            assert (left == counts).all(), (name, pos)
+    print(f"{ties} of {drawn} draws decided by rounding")
+    assert ties <= max(1, drawn // 25)
+
+
+def test_a_draw_depends_on_seed_and_position_alone(trial: Trial) -> None:
+    logits, counts = np.zeros(1000, np.float32), np.zeros(1000, np.uint32)
+
+    def draw(seed: int, pos: int) -> int:
+        arrays = [logits, Sampler(seed=seed).words(), counts, np.zeros(1, np.int32)]
+        return int(trial.run("sample", arrays, attrs={"vocab": 1000}, pos=pos)[1][0])
+
+    tokens = {(seed, pos): draw(seed, pos) for seed in (1, 1 + 2**32) for pos in range(4)}
+    assert all(draw(*key) == token for key, token in tokens.items())
+    assert len(set(tokens.values())) >= 7
+
+
+def test_penalties_tell_prompt_tokens_from_generated_ones(trial: Trial) -> None:
+    """A prompt token is penalized for repetition only, a generated one for all three."""
+    logits = np.array([10.0, 9.0, 8.0, -20.0], np.float32)
+    counts = np.array([PROMPT_BIT, 3, 0, 0], np.uint32)
+    cases = {
+        Sampler(temperature=0.01): 0,
+        Sampler(temperature=0.01, repetition_penalty=1.2): 0,
+        Sampler(temperature=0.01, repetition_penalty=2.0): 2,
+        Sampler(temperature=0.01, frequency_penalty=5.0, presence_penalty=5.0): 0,
+        Sampler(temperature=0.01, frequency_penalty=-0.5): 1,
+    }
+    for sampler, want in cases.items():
+        arrays = [logits, sampler.words(), counts, np.zeros(1, np.int32)]
+        assert trial.run("sample", arrays, attrs={"vocab": 4})[1][0] == want, sampler
+
+
+@pytest.mark.parametrize("n", [1, 64, 100])
+def test_count_marks_prompt_tokens_and_keeps_what_was_generated(trial: Trial, n: int) -> None:
+    rng = np.random.default_rng(n)
+    tokens = rng.integers(0, 300, 128).astype(np.int32)
+    counts = random_counts(rng, 300)
+    (got,) = trial.run("count", [tokens, counts], attrs={"vocab": 300}, dynamic=True, n=n)
+    assert (got == reference.count(tokens[:n], counts)).all()
+
+
+def test_reset_zeroes_every_count(trial: Trial) -> None:
+    (got,) = trial.run("reset", [np.arange(1000, dtype=np.uint32)], attrs={"vocab": 1000})
+    assert not got.any()
+
+
+def test_the_generator_draws_by_the_probabilities() -> None:
+    """20,000 positions of an 8-token vocabulary, within five standard deviations each."""
+    logits = np.log(np.array([0.4, 0.2, 0.15, 0.1, 0.08, 0.04, 0.02, 0.01]))
+    draws = [int(np.argmax(logits + reference.gumbel(8, 99, pos))) for pos in range(20_000)]
+    shares = np.bincount(draws, minlength=8) / len(draws)
+    deviation = np.sqrt(np.exp(logits) * (1 - np.exp(logits)) / len(draws))
+    assert (np.abs(shares - np.exp(logits)) < 5 * deviation).all(), shares
+
+
+def test_noise_of_neighbouring_tokens_and_positions_is_unrelated() -> None:
+    noise = np.stack([reference.gumbel(256, 1, pos) for pos in range(256)])
+    assert abs(np.corrcoef(noise[:, :-1].ravel(), noise[:, 1:].ravel())[0, 1]) < 0.02
+    assert abs(np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]) < 0.02
