@@ -66,6 +66,8 @@ export interface EngineInfo {
   readonly device: DeviceInfo;
   /** Whether downloads are kept for the next visit; false after the quota was exceeded. */
   readonly cache: { readonly keeps: boolean };
+  /** Whether Python started from the image that the site ships, or had to boot. */
+  readonly python: { readonly start: "snapshot" | "cold" };
   readonly [fact: string]: unknown;
 }
 

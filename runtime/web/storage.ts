@@ -16,6 +16,8 @@ import { SharedWork } from "./shared_work.ts";
 /** Chunks on their way at once: at most this many are in memory. */
 export const CONCURRENCY = 6;
 
+const REGISTRY_FRESH_MS = 10_000;
+
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes that arrived since the last call; negative when a download starts over. */
@@ -38,6 +40,7 @@ export class Storage {
   readonly #running = new SharedWork<Uint8Array<ArrayBuffer>>();
   #quotaExceeded: ModelpressError | undefined;
   #hasOldBlobs = false;
+  #registry: { readonly text: string; readonly since: number } | undefined;
 
   private constructor(registryUrl: string, cache: BlobCache, warn: Warn) {
     this.registryUrl = registryUrl;
@@ -50,8 +53,16 @@ export class Storage {
     return new Storage(registryUrl, await BlobCache.open(), warn);
   }
 
-  /** registry.json as the network has it, else as it was last seen. */
-  async registry({ signal }: ReadOptions = {}): Promise<string> {
+  /** registry.json as the network has it (10 seconds ago at most), else as it was last seen. */
+  async registry(options: ReadOptions = {}): Promise<string> {
+    const now = performance.now();
+    if (this.#registry && now - this.#registry.since < REGISTRY_FRESH_MS) return this.#registry.text;
+    const text = await this.#fetchRegistry(options);
+    this.#registry = { text, since: now };
+    return text;
+  }
+
+  async #fetchRegistry({ signal }: ReadOptions): Promise<string> {
     const key = `registry?${new URLSearchParams({ url: this.registryUrl })}`;
     const kept = await this.#cache.document(key);
     const once = kept === undefined ? {} : { tries: 1 };

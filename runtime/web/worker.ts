@@ -1,13 +1,13 @@
 /** The engine's worker: boots Python, opens the device and fetches at once, then serves requests. */
 
-import type { PyodideInterface } from "pyodide";
-
+import type { EngineInfo } from "./client.ts";
 import { ModelpressError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import type { File } from "./formats.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
 import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
-import { bootPython } from "./python.ts";
+import type { Python } from "./python.ts";
+import { startPython } from "./python.ts";
 import { Storage } from "./storage.ts";
 import { remember, warmUp } from "./warm_up.ts";
 
@@ -24,6 +24,7 @@ interface Session {
   readonly options: OpenOptions;
   readonly storage: Storage;
   readonly bridge: Bridge;
+  readonly start: Python["start"];
 }
 
 let opening: Promise<Session> | undefined;
@@ -37,26 +38,27 @@ function send(message: FromWorker): void {
 async function open(options: OpenOptions): Promise<Session> {
   // Never released: the browser does that when this worker ends, and so the page knows.
   void navigator.locks.request(options.lock, () => new Promise(() => undefined));
-  const booting = bootPython();
+  const booting = startPython();
   booting.catch(() => undefined);
   const warn = (error: ModelpressError): void => send({ type: "warning", error: error.toRecord() });
   const storage = await Storage.open(options.registryUrl, warn);
   const executor = new Executor();
   await executor.device();
   void warmUp(storage, executor, options);
-  const bridge = makeBridge(await booting, options, storage, executor);
-  return { options, storage, bridge };
+  const python = await booting;
+  const bridge = makeBridge(python, options, storage, executor);
+  return { options, storage, bridge, start: python.start };
 }
 
 function makeBridge(
-  python: PyodideInterface, options: OpenOptions, storage: Storage, executor: Executor,
+  python: Python, options: OpenOptions, storage: Storage, executor: Executor,
 ): Bridge {
   const onPlan = (text: string, file: File): void => {
     lastPlan = file;
     // `prepare` asks for the same pipelines, and reports what goes wrong.
     executor.precompile(text).catch(() => undefined);
   };
-  const module = python.pyimport("runtime.browser.bridge") as {
+  const module = python.interpreter.pyimport("runtime.browser.bridge") as {
     make_bridge(...parts: readonly unknown[]): Bridge;
   };
   return module.make_bridge(
@@ -95,12 +97,12 @@ async function settle(id: number, value: unknown): Promise<void> {
   if (model !== undefined && model !== "" && session && lastPlan) {
     await remember(session.storage, session.options, model, lastPlan);
   }
-  const facts = model === undefined ? value : { ...(value as object), cache: cacheInfo(session) };
-  send({ type: "result", id, value: facts });
+  const isInfo = model !== undefined && session !== undefined;
+  send({ type: "result", id, value: isInfo ? { ...(value as object), ...ownFacts(session) } : value });
 }
 
-function cacheInfo(session: Session | undefined): { keeps: boolean } {
-  return { keeps: session?.storage.keeps ?? true };
+function ownFacts({ storage, start }: Session): Pick<EngineInfo, "cache" | "python"> {
+  return { cache: { keeps: storage.keeps }, python: { start } };
 }
 
 async function call(id: number, method: Method, argument: string): Promise<void> {
