@@ -13,6 +13,7 @@ REFERENCE := .venv-reference
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR)
+export NO_MKDOCS_2_WARNING := 1
 
 PIP := $(VENV)/bin/python -m pip install -q -c constraints.txt
 PYTEST := python -m pytest

@@ -29,8 +29,8 @@ GIB = 1024**3
 
 ADAPTERS = """
 import json, wgpu
-names = (a.info for a in wgpu.gpu.enumerate_adapters_sync())
-found = {f"{info['device']} ({info['backend_type']})" for info in names}
+infos = (a.info for a in wgpu.gpu.enumerate_adapters_sync())
+found = {(i["device"], i["backend_type"], i["adapter_type"]) for i in infos}
 print(json.dumps(sorted(found)))
 """
 # Run apart: a broken driver can end the process that loads it, and drivers write to stderr.
@@ -98,6 +98,18 @@ def swiftshader() -> Path | None:
     folders = (browser.resolve().parent, Path("/usr/lib/chromium"))
     found = (folder / "vk_swiftshader_icd.json" for folder in folders)
     return next((path for path in found if path.is_file()), None)
+
+
+def has_gpu() -> bool:
+    """Whether wgpu finds an adapter that is no processor."""
+    return any(kind != "CPU" for _, _, kind in list_adapters())
+
+
+def list_adapters() -> list[tuple[str, str, str]]:
+    """(name, backend, kind) of every adapter; SubprocessError when looking for them crashes."""
+    command = [sys.executable, "-c", ADAPTERS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return [(device, backend, kind) for device, backend, kind in json.loads(done.stdout)]
 
 
 def _which(names: tuple[str, ...]) -> Path | None:
@@ -172,12 +184,11 @@ def _library(name: str, module: str, needed_for: str) -> Finding:
 def _adapters() -> Finding:
     needed_for = "chat, logits, verify and bench in the terminal"
     remedy = f"install a GPU driver with Vulkan, or {_package_remedy('mesa-vulkan-drivers', 'one')}"
-    command = [sys.executable, "-c", ADAPTERS]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        found = list_adapters()
     except (OSError, subprocess.SubprocessError) as error:
         return Finding("WebGPU adapter", "missing", str(error), needed_for, remedy)
-    names = json.loads(done.stdout)
+    names = [f"{device} ({backend})" for device, backend, _ in found]
     if not names:
         return Finding("WebGPU adapter", "missing", "none", needed_for, remedy)
     return Finding("WebGPU adapter", "ok", ", ".join(names), needed_for)

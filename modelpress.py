@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,9 @@ from site_builder.errors import SiteError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from runtime.bench import BenchRequest
+    from runtime.options import EngineOptions
 
 DEMO_MODEL = "press-guide"
 STATE_STYLES = {"ok": "green", "missing": "red", "short": "yellow"}
@@ -123,6 +126,23 @@ def llvm_logits(hub_dir: Path, id: str, scheme: str, tokens: list[int]) -> NDArr
 
 
 runtime.native.cli.LOGITS_HOSTS["llvm"] = llvm_logits
+
+
+def browser_bench(site: Path, request: BenchRequest, options: EngineOptions) -> dict[str, Any]:
+    """The numbers of the site's bench page, in headless Chromium."""
+    import bench_page
+
+    asked = {
+        "prompt": request.prompt,
+        "new": request.new,
+        "runs": request.runs,
+        "variant": options.variant,
+        "weights": options.weights,
+    }
+    return bench_page.measure(site, request.id, asked, software=not doctor.has_gpu())
+
+
+runtime.native.cli.BENCH_HOSTS["browser"] = browser_bench
 
 
 if __name__ == "__main__":

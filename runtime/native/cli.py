@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..bench import BenchRequest
     from ..host import Host
+    from ..options import EngineOptions
 
+    BenchHost = Callable[[Path, "BenchRequest", "EngineOptions"], dict[str, Any]]
     LogitsHost = Callable[[Path, str, str, list[int]], NDArray[np.float32]]
 
 app = typer.Typer(no_args_is_help=True)
@@ -28,6 +31,10 @@ LOGITS_HOSTS: dict[str, LogitsHost] = {}
 Whoever mounts these commands registers what other rooms can do.
 """
 
+BENCH_HOSTS: dict[str, BenchHost] = {}
+"""Ways to measure besides this process: "browser" is (site folder, request, options) -> result,
+registered by whoever can drive one."""
+
 Hub = Annotated[Path, typer.Option("--hub", help="Folder of the hub (or of a built site).")]
 Model = Annotated[str, typer.Argument(metavar="ID", help="A model of the hub.")]
 Scheme = Annotated[str | None, typer.Option(help="Quantization; the model's default if left out.")]
@@ -35,6 +42,7 @@ Variant = Annotated[str, typer.Option(help="Plan variant, or auto.")]
 Adapter = Annotated[str | None, typer.Option(help="Part of the GPU adapter's name.")]
 Context = Annotated[int | None, typer.Option(help="Tokens of context; the most that fits.")]
 DEFAULT_HUB = Path("build/hub")
+DEFAULT_SITE = Path("build/site")
 
 
 def open_host(hub: Path, adapter: str | None) -> Host:
@@ -123,7 +131,10 @@ def bench(
     adapter: Adapter = None,
     synthetic: Annotated[bool, typer.Option(help="Random weights made on the device.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    native: Annotated[bool, typer.Option("--native", help="On this machine (the default).")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--native", help="In headless Chromium, or in this process.")
+    ] = False,
+    site: Annotated[Path, typer.Option(help="The built site that --browser opens.")] = DEFAULT_SITE,
 ) -> None:
     """Measure a model: time to first token, prefill and decode rates, device time a token."""
     from ..bench import BenchRequest
@@ -131,7 +142,10 @@ def bench(
 
     request = BenchRequest(id, prompt, new, runs)
     options = _options(scheme, variant, None, synthetic)
-    result = asyncio.run(_bench(open_host(hub, adapter), options, request))
+    if browser:
+        result = BENCH_HOSTS["browser"](site, request, options)
+    else:
+        result = asyncio.run(_bench(open_host(hub, adapter), options, request))
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
