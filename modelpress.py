@@ -49,7 +49,7 @@ for room in (hub.cli, site_builder.cli, publish.cli, runtime.native.cli):
 def main() -> None:
     """Entry point: exit code 0 done, 1 failed, 2 wrong usage."""
     try:
-        app()
+        app(prog_name="modelpress")
     except (HubError, ModelpressError, PublishError, SiteError) as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)
