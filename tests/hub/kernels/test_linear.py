@@ -34,11 +34,11 @@ def test_matmul_writes_its_columns_and_no_others(
         "cols": cols,
         "start": start,
         "out_cols": out_cols,
+        "epilogue": "add" if seed % 2 else "none",
     }
-    epilogue = "add" if seed % 2 else "none"
     for dynamic, n in CALLS:
         x, out, residual = normal(rng, n, cols), normal(rng, n, out_cols), normal(rng, n, out_cols)
-        added = residual if epilogue == "add" else None
+        added = residual if attrs["epilogue"] == "add" else None
         arrays = [x, *buffers, *([] if added is None else [added]), out]
         (got,) = trial.run("matmul", arrays, n=n, attrs=attrs, dynamic=dynamic)
         assert_close(got, reference.matmul(x, weight, added, out, start=start), trial.tolerance)
