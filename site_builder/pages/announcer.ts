@@ -1,11 +1,15 @@
 /** Speaks to screen readers through one polite live region, in whole sentences and not too often. */
 
 const PAUSE_MS = 2500;
+/** More than this is not spoken in one go: whoever wants all of it reads the message. */
+const LONGEST = 600;
 
 export class Announcer {
   readonly #region: HTMLElement;
   #waiting = "";
   #spoken = 0;
+  /** No sentence ends before here that was not spoken. */
+  #searched = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(region: HTMLElement) {
@@ -14,19 +18,23 @@ export class Announcer {
 
   /** Says `words` as soon as the pause since the last ones is over. */
   say(words: string): void {
-    this.#waiting = `${this.#waiting} ${words}`.trim();
+    this.#waiting = `${this.#waiting} ${words}`.trim().slice(-LONGEST);
     if (this.#timer === undefined) this.#next();
   }
 
   /** A new answer begins. */
   begin(): void {
     this.#spoken = 0;
+    this.#searched = 0;
   }
 
   /** The answer is `text` so far: says the sentences that are complete and were not said. */
   follow(text: string): void {
-    const complete = Math.max(...[". ", "! ", "? ", "\n"].map((end) => text.lastIndexOf(end)));
-    if (complete + 1 > this.#spoken) this.#speakTo(text, complete + 1);
+    const recent = text.slice(this.#searched);
+    const ends = [". ", "! ", "? ", "\n"].map((end) => recent.lastIndexOf(end));
+    const complete = this.#searched + Math.max(...ends) + 1;
+    this.#searched = text.length - 1;
+    if (Math.max(...ends) >= 0 && complete > this.#spoken) this.#speakTo(text, complete);
   }
 
   finish(text: string): void {

@@ -75,7 +75,10 @@ class Chat {
 
   #wire(): void {
     this.#picker.addEventListener("change", () => this.#pick(this.#picker.value));
-    this.#conversations.onChange(() => this.#open(this.#conversations.get(this.#current.id) ?? this.#current));
+    this.#conversations.onChange((changed) => {
+      if (changed.has(this.#current.id)) this.#open(this.#conversations.get(this.#current.id) ?? newConversation(this.#chosenModel()));
+      else this.#show();
+    });
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
       if (this.#list.isOpen) this.#list.close();
@@ -187,7 +190,6 @@ class Chat {
     const answer = newMessage("assistant", "", "writing");
     answer.model = conversation.model;
     conversation.messages.push(answer);
-    conversation.updated = Date.now();
     this.#changed(conversation);
     this.#show();
     try {

@@ -57,6 +57,8 @@ export function titleFrom(question: string): string {
 export class Conversations {
   readonly #database: IDBDatabase | null;
   readonly #all = new Map<string, Conversation>();
+  /** Those whose answer is being written by this tab: what other tabs say of them is older. */
+  readonly #writing = new Set<string>();
   readonly #channel = new BroadcastChannel(storageName("conversations"));
 
   private constructor(database: IDBDatabase | null) {
@@ -65,7 +67,7 @@ export class Conversations {
 
   static async open(): Promise<Conversations> {
     const opened = new Conversations(await openDatabase().catch(() => null));
-    await opened.reload();
+    await opened.#reload();
     await opened.#recover();
     return opened;
   }
@@ -84,25 +86,42 @@ export class Conversations {
     return this.#all.get(id);
   }
 
-  /** Calls `listener` when another tab has changed something, after reading it. */
-  onChange(listener: () => void): void {
-    this.#channel.addEventListener("message", () => void this.reload().then(listener));
+  /** Calls `listener` with what other tabs have changed, after reading it. */
+  onChange(listener: (changed: ReadonlySet<string>) => void): void {
+    this.#channel.addEventListener("message", () => void this.#reload().then(listener));
   }
 
-  /** Reads what other tabs wrote; an answer being written here stays as it is. */
-  async reload(): Promise<void> {
-    if (!this.#database) return;
-    const rows = await request<Conversation[]>(this.#table("readonly").getAll());
-    const kept = new Set(rows.map(({ id }) => id));
-    for (const id of this.#all.keys()) if (!kept.has(id) && !this.#isWriting(id)) this.#all.delete(id);
-    for (const row of rows) {
-      const here = this.#all.get(row.id);
-      if (!here) this.#all.set(row.id, row);
-      else if (!this.#isWriting(row.id) && row.updated > here.updated) Object.assign(here, row);
+  /** Runs `work` while the answer of conversation `id` belongs to this tab. */
+  async hold(id: string, work: () => Promise<void>): Promise<void> {
+    this.#writing.add(id);
+    try {
+      await navigator.locks.request(writingLock(id), work);
+    } finally {
+      this.#writing.delete(id);
     }
   }
 
+  /** Reads what other tabs wrote, and gives the ids of what is new, different or gone. */
+  async #reload(): Promise<ReadonlySet<string>> {
+    const changed = new Set<string>();
+    if (!this.#database) return changed;
+    const rows = await request<Conversation[]>(this.#table("readonly").getAll());
+    const kept = new Set(rows.map(({ id }) => id));
+    for (const id of this.#all.keys()) {
+      if (!kept.has(id) && !this.#writing.has(id) && this.#all.delete(id)) changed.add(id);
+    }
+    for (const row of rows) {
+      const here = this.#all.get(row.id);
+      if (this.#writing.has(row.id) || here?.updated === row.updated) continue;
+      if (here) Object.assign(here, row);
+      else this.#all.set(row.id, row);
+      changed.add(row.id);
+    }
+    return changed;
+  }
+
   async save(conversation: Conversation): Promise<void> {
+    conversation.updated = Date.now();
     this.#all.set(conversation.id, conversation);
     if (!this.#database) return;
     await request(this.#table("readwrite").put(conversation));
@@ -150,10 +169,6 @@ export class Conversations {
     }
   }
 
-  #isWriting(id: string): boolean {
-    return this.#all.get(id)?.messages.at(-1)?.state === "writing";
-  }
-
   #table(mode: IDBTransactionMode): IDBObjectStore {
     if (!this.#database) throw new Error("there is no database");
     return this.#database.transaction(TABLE, mode).objectStore(TABLE);
@@ -161,7 +176,7 @@ export class Conversations {
 }
 
 /** The lock a tab holds while it writes an answer of conversation `id`. */
-export function writingLock(id: string): string {
+function writingLock(id: string): string {
   return storageName(`writing ${id}`);
 }
 
@@ -170,7 +185,7 @@ async function writtenElsewhere(id: string): Promise<boolean> {
   return held?.some(({ name }) => name === writingLock(id)) ?? false;
 }
 
-function openDatabase(): Promise<IDBDatabase> {
+async function openDatabase(): Promise<IDBDatabase> {
   const opening = indexedDB.open(storageName("chat"), 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore(TABLE, { keyPath: "id" });
   return request(opening);

@@ -5,7 +5,7 @@
  */
 
 import DOMPurify from "dompurify";
-import { Marked, type MarkedToken, type Token } from "marked";
+import { Marked, type MarkedToken } from "marked";
 
 import { make } from "./dom.ts";
 
@@ -40,7 +40,12 @@ export function blocks(text: string): MarkedToken[] {
 }
 
 /** One block as elements. */
-export function renderBlock(token: Token): DocumentFragment {
+export function renderBlock(token: MarkedToken): DocumentFragment {
+  if (token.type === "code") {
+    const fragment = document.createDocumentFragment();
+    fragment.append(codeBlock(token.lang ?? "", token.text));
+    return fragment;
+  }
   const html = marked.parser([token]);
   const fragment = DOMPurify.sanitize(html, {
     ALLOWED_TAGS: TAGS,

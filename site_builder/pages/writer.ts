@@ -1,7 +1,7 @@
 /** Writes one answer: asks the engine, follows its stream, and saves as it goes. */
 
 import type { Announcer } from "./announcer.ts";
-import { type Conversation, type Conversations, type Message, writingLock } from "./conversations.ts";
+import { type Conversation, type Conversations, type Message } from "./conversations.ts";
 import { type ChatMessage, type Engine, Trouble } from "./engine.ts";
 import type { Settings } from "./settings.ts";
 
@@ -43,12 +43,12 @@ export class Writer {
     await this.#held?.done.catch(() => undefined);
   }
 
-  /** Runs `work` with the conversation saved and marked, for other tabs, as being written. */
+  /** Runs `work` with the conversation saved and, for other tabs, marked as being written. */
   async hold(conversation: Conversation, work: () => Promise<void>): Promise<void> {
-    await this.#conversations.save(conversation);
-    const done = (async () => {
-      await navigator.locks.request(writingLock(conversation.id), work);
-    })();
+    const done = this.#conversations.hold(conversation.id, async () => {
+      await this.#conversations.save(conversation);
+      await work();
+    });
     this.#held = { conversation, done };
     try {
       await done;
@@ -73,7 +73,6 @@ export class Writer {
     } finally {
       clearInterval(saving);
       this.#writing = undefined;
-      conversation.updated = Date.now();
       await this.#conversations.save(conversation);
       this.#conversations.forgetNote();
       this.#listener.announcer.finish(answer.text);

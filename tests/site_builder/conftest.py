@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from site_builder.build import build_site
 from site_builder.bundle import bundle_pages
@@ -19,6 +19,7 @@ from site_builder.serve import Mount, address, make_server
 from tests.site_builder.fake_engine import build_fake_engine
 from tests.site_builder.fake_hub import SHOWCASE, write_hub
 
+expect.set_options(timeout=15_000)
 PREFIX = "/a/b/"
 KEEP_TROUBLES = """
 addEventListener("securitypolicyviolation", (event) => {

@@ -71,7 +71,7 @@ def test_conversations_are_opened_renamed_and_deleted(guest: Guest) -> None:
     page.get_by_role("button", name="The first question of all", exact=True).click()
     expect(page.locator(".message-user")).to_contain_text("first question")
     page.get_by_role("button", name="Rename “The first question of all”").click()
-    page.get_by_label("Name").fill("Renamed")
+    page.get_by_role("textbox", name="Name").fill("Renamed")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Renamed", exact=True)).to_be_visible()
 

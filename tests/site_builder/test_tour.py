@@ -122,12 +122,14 @@ def test_without_scripts_the_pages_still_say_what_they_are(invite: Callable[...,
     page = guest.open("models/index.html")
     expect(page.locator("[data-model]")).to_have_count(3)
     guest.open("chat/index.html")
-    expect(page.get_by_text("needs JavaScript")).to_be_visible()
+    expect(page.locator("noscript .notice")).to_be_visible()
 
 
 def test_the_benchmark_shows_a_table_and_answers_scripts(guest: Guest) -> None:
     page = guest.open("bench/index.html?model=smollm2-135m-instruct")
-    expect(page.get_by_label("Model", exact=True)).to_have_value("smollm2-135m-instruct")
+    expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value(
+        "smollm2-135m-instruct"
+    )
     expect(page.get_by_label("Variant").locator("option")).to_have_text(
         ["Best for this device", "f16", "base"]
     )
