@@ -214,6 +214,8 @@ export class EngineCache {
 
   /** Asks the browser never to evict; false when it declines, "quota_exceeded" when too late. */
   async persist(): Promise<boolean> {
-    return (await this.#channel.call("cache_persist")) as boolean;
+    await this.#channel.call("cache_check");
+    // Browsers offer this to pages only.
+    return navigator.storage.persist();
   }
 }

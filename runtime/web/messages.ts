@@ -34,7 +34,7 @@ export type Method =
   | "bench"
   | "cache_list"
   | "cache_remove"
-  | "cache_persist"
+  | "cache_check"
   | "close";
 
 export type ToWorker =

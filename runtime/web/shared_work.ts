@@ -36,17 +36,18 @@ export class SharedWork<T> {
     checkAborted(signal);
     const work = this.#running.get(key) ?? this.#begin(key, start);
     const waiter = { onBytes };
-    onBytes?.(work.nbytes);
     work.waiters.add(waiter);
-    let stop: (() => void) | undefined;
+    let stop = (): void => undefined;
     const stopped = new Promise<never>((_, reject) => {
       stop = () => reject(aborted());
       signal?.addEventListener("abort", stop);
     });
+    // Whoever joins late has missed what came before.
+    if (work.nbytes > 0) onBytes?.(work.nbytes);
     try {
       return await Promise.race([work.result, stopped]);
     } finally {
-      if (stop) signal?.removeEventListener("abort", stop);
+      signal?.removeEventListener("abort", stop);
       work.waiters.delete(waiter);
       if (work.waiters.size === 0) this.#end(key, work);
     }

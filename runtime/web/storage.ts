@@ -123,10 +123,9 @@ export class Storage {
     this.#quotaExceeded = undefined;
   }
 
-  /** Asks the browser never to evict what is kept; `quota_exceeded` when not all of it could be. */
-  async persist(): Promise<boolean> {
+  /** Throws "quota_exceeded" when not everything could be kept. */
+  checkKept(): void {
     if (this.#quotaExceeded) throw this.#quotaExceeded;
-    return navigator.storage.persist();
   }
 
   /** A small document of the host itself, such as what the last visit loaded. */

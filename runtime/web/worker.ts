@@ -114,8 +114,9 @@ async function call(id: number, method: Method, argument: string): Promise<void>
     case "cache_remove":
       await storage.remove(argument);
       return send({ type: "result", id, value: null });
-    case "cache_persist":
-      return send({ type: "result", id, value: await storage.persist() });
+    case "cache_check":
+      storage.checkKept();
+      return send({ type: "result", id, value: null });
     case "load":
     case "info":
       loads.set(id, argument);

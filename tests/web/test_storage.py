@@ -237,7 +237,7 @@ def test_beyond_the_quota_the_visit_goes_on_and_persist_says_so(
         page,
         """const sizes = [];
            for (const chunk of argument) sizes.push((await storage.chunk(chunk)).byteLength);
-           const persist = await harness.codeOf(() => storage.persist());
+           const persist = await harness.codeOf(async () => storage.checkKept());
            return {sizes, warnings, persist, keeps: storage.keeps};""",
         chunks,
     )

@@ -38,12 +38,9 @@ FILLER_WORDS = 1 << 18
 
 WORDS = tuple("abcdefghijklmnopqrstuvwxyz0123456789 .,!?:;'-\n") + ("<s>", "<e>", "<u>", "<a>")
 END = WORDS.index("<e>")
-TEMPLATE = (
-    "{% for m in messages %}<u>{{ m.content }}{% endfor %}"
-    "{% if add_generation_prompt %}<a>{% endif %}"
-)
+TEMPLATE = "{% for m in messages %}<u>{{ m.content }}{% endfor %}"
 
-ZERO, ONE = Expr(0), Expr(1)
+ONE = Expr(1)
 HEAD = """
 @group(0) @binding(0) var<storage, read> ids: array<i32>;
 @group(0) @binding(1) var<storage, read> next: array<i32>;
