@@ -157,16 +157,3 @@ def logits(hub: Path, id: str, scheme: str | None, tokens: Sequence[int]) -> Arr
     if len(tokens) > manifest.architecture.context:
         raise HubError(f"{len(tokens)} tokens pass the context of {manifest.architecture.context}")
     return reference.logits(tokens)
-
-
-def greedy(
-    family: str,
-    config: Mapping[str, Any],
-    scheme: Scheme,
-    tensors: Mapping[str, Array],
-    prompt: Sequence[int],
-    count: int,
-) -> list[int]:
-    """Golden tokens: the greedy continuation of `prompt`."""
-    reference = Reference(family, config, scheme, tensors, context=len(prompt) + count)
-    return reference.greedy(prompt, count)
