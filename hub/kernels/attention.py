@@ -50,6 +50,7 @@ def attention(op: Op, profile: Profile) -> LibraryKernel:
         writes=(4,),
         uniforms=symbols("pos"),
         enables=_enables(values),
+        any_n=profile.software,
     )
 
 
@@ -59,7 +60,7 @@ def _attention_shape(op: Op, profile: Profile) -> dict[str, int]:
     if profile.software:
         # Loads cost more than arithmetic: query heads of one group share every key and value.
         group = _largest_divisor(op.integer("heads") // op.integer("kv_heads"), 4)
-        threads, keys = 16, 4
+        threads, keys = 16, 2
     else:
         group, keys = 1, 1
         threads = 64 if op.dynamic else 128

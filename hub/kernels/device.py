@@ -88,21 +88,22 @@ class KernelDevice:
         arrays: Sequence[Array],
         symbols: Mapping[str, int],
         *,
-        repeats: int = 10,
         rounds: int = 5,
+        round_s: float = 0.1,
     ) -> float:
-        """Median seconds of one dispatch, from `rounds` submits of `repeats` dispatches."""
+        """Median seconds of one dispatch, from `rounds` submits of about `round_s` each."""
         buffers = [self._buffer(array) for array in arrays]
         pipeline = self._pipeline(kernel)
-        self._dispatch(pipeline, kernel, buffers, symbols, 1)
-        self._device.queue.read_buffer(buffers[kernel.writes[0]], size=4)
-        times = []
-        for _ in range(rounds):
+
+        def submit(repeats: int) -> float:
             begin = time.perf_counter()
             self._dispatch(pipeline, kernel, buffers, symbols, repeats)
             self._device.queue.read_buffer(buffers[kernel.writes[0]], size=4)
-            times.append((time.perf_counter() - begin) / repeats)
-        return float(np.median(times))
+            return (time.perf_counter() - begin) / repeats
+
+        submit(1)
+        repeats = min(1000, max(1, int(round_s / submit(1))))
+        return float(np.median([submit(repeats) for _ in range(rounds)]))
 
     def _buffer(self, array: Array) -> Any:
         data = np.ascontiguousarray(array).tobytes()

@@ -18,7 +18,7 @@ from .template import render
 
 SOFTWARE_THREADS = 16
 SOFTWARE_TOKENS = 4
-SOFTWARE_ROWS = {False: 8, True: 8}
+SOFTWARE_ROWS = {False: 8, True: 4}
 """What a software thread carries, for one token and for many: more reuses loads, and compiles
 longer."""
 

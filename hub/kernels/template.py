@@ -39,12 +39,18 @@ def render(
     writes: tuple[int, ...],
     uniforms: tuple[Uniform, ...] = (),
     enables: tuple[str, ...] = (),
+    any_n: bool = False,
 ) -> LibraryKernel:
-    """The kernel of `op` from `template`.wgsl.jinja; `enables` become lines of their own."""
+    """The kernel of `op` from `template`.wgsl.jinja; `enables` become lines of their own.
+
+    `any_n` leaves the number of rows out of the header: one text then serves one token and many.
+    """
     source = _environment().get_template(f"{template}.wgsl.jinja")
     body = source.render(op=op, fold=FOLD, dynamic=op.dynamic, **values)
     lines = [f"enable {name};" for name in enables]
-    attrs = " ".join(f"{key}={value}" for key, value in sorted(op.attrs.items()))
+    attrs = " ".join(
+        f"{key}={value}" for key, value in sorted(op.attrs.items()) if not (any_n and key == "n")
+    )
     lines += [f"// {op.name} [{profile.name}] {attrs}".rstrip(), body]
     wgsl = "\n".join(lines)
     return LibraryKernel(kernel_name(op, wgsl), wgsl, uniforms, grid, writes)
