@@ -10,6 +10,7 @@ import asyncio
 import json
 import traceback
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 from ..abort import AbortSignal
@@ -72,8 +73,9 @@ class Bridge:
             case "chat":
                 return await api.chat(argument, signal)
             case "chat_stream":
-                async for text in api.chat_stream(argument, signal):
-                    self._post("chunk", id, text)
+                async with aclosing(api.chat_stream(argument, signal)) as chunks:
+                    async for text in chunks:
+                        self._post("chunk", id, text)
                 return "null"
             case "bench":
                 return await api.bench(argument, self._reporter(id), signal)

@@ -62,9 +62,7 @@ class BrowserExecutor:
         with self._translator:
             self._host.submit(" ".join(entries), json.dumps(symbols))
 
-    def step(
-        self, entries: Sequence[str], symbols: Mapping[str, int], read: str
-    ) -> Awaitable[int]:
+    def step(self, entries: Sequence[str], symbols: Mapping[str, int], read: str) -> Awaitable[int]:
         with self._translator:
             promise = self._host.step(" ".join(entries), json.dumps(symbols), read)
         return Answer(promise, self._translator)

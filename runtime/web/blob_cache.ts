@@ -4,6 +4,7 @@
  * Everything is checked again when it is read: the cache is a disk, and disks decay.
  */
 
+import type { CachedModel } from "./facts.ts";
 import type { Manifest, WeightIndex } from "./formats.ts";
 
 const BLOBS = "modelpress-blobs-1";
@@ -13,17 +14,6 @@ const DOCUMENTS = "modelpress-documents-1";
 export interface BlobReference {
   readonly sha256: string;
   readonly nbytes: number;
-}
-
-/** A model with blobs on this device. */
-export interface CachedModel {
-  readonly model: string;
-  readonly scheme: string;
-  readonly name: string;
-  /** Bytes kept here, and bytes of the whole model. */
-  readonly nbytes: number;
-  readonly total_nbytes: number;
-  readonly complete: boolean;
 }
 
 interface ManifestRecord {

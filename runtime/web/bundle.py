@@ -76,9 +76,7 @@ def _build(archive: bytes, stamp: str) -> None:
 def _bundle_scripts(out: Path) -> None:
     for names, form in ((MODULE_SCRIPTS, "esm"), (CLASSIC_SCRIPTS, "iife")):
         sources = [str(WEB / f"{name}.ts") for name in names]
-        run_esbuild(
-            {"entryPoints": sources, "outdir": str(out), "format": form, **ESBUILD_OPTIONS}
-        )
+        run_esbuild({"entryPoints": sources, "outdir": str(out), "format": form, **ESBUILD_OPTIONS})
 
 
 def _copy_pyodide(out: Path) -> None:
@@ -97,9 +95,7 @@ def _make_snapshot(out: Path) -> None:
     in .gz would make some say that the transfer is what is compressed.
     """
     raw = out / "snapshot.raw"
-    run_node(
-        [str(WEB / "snapshot.mjs"), str(out / "pyodide"), str(out / "runtime.zip"), str(raw)]
-    )
+    run_node([str(WEB / "snapshot.mjs"), str(out / "pyodide"), str(out / "runtime.zip"), str(raw)])
     (out / "snapshot.bin").write_bytes(gzip.compress(raw.read_bytes(), 9, mtime=0))
     raw.unlink()
 

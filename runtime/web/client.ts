@@ -5,11 +5,10 @@
  * const reply = await engine.chat.completions.create({ messages: [{ role: "user", content: "Hi" }] });
  */
 
-import type { CachedModel } from "./blob_cache.ts";
 import { Channel } from "./channel.ts";
 import { ChatStream } from "./chat_stream.ts";
-import type { DeviceInfo } from "./device.ts";
 import { aborted, ModelpressError } from "./errors.ts";
+import type { CachedModel, EngineInfo } from "./facts.ts";
 import type { Progress } from "./formats.ts";
 import type { OpenOptions } from "./messages.ts";
 import type {
@@ -24,9 +23,8 @@ import type {
 
 export { ModelpressError } from "./errors.ts";
 export type { ErrorCode, Progress } from "./formats.ts";
-export type { CachedModel } from "./blob_cache.ts";
 export type { ChatStream } from "./chat_stream.ts";
-export type { DeviceInfo } from "./device.ts";
+export type * from "./facts.ts";
 export type * from "./openai.ts";
 
 export type OnProgress = (progress: Progress) => void;
@@ -59,16 +57,6 @@ export interface RequestOptions {
 
 export interface LoadOptions extends RequestOptions {
   readonly onProgress?: OnProgress;
-}
-
-/** Device, variant, memory by role in bytes, dispatches a decode step; more as models offer it. */
-export interface EngineInfo {
-  readonly device: DeviceInfo;
-  /** Whether downloads are kept for the next visit; false after the quota was exceeded. */
-  readonly cache: { readonly keeps: boolean };
-  /** Whether Python started from the image that the site ships, or had to boot. */
-  readonly python: { readonly start: "snapshot" | "cold" };
-  readonly [fact: string]: unknown;
 }
 
 /** An engine of its own in a worker of its own. */

@@ -31,10 +31,8 @@ def bundle_declarations() -> str:
 
 def _emit(out: Path) -> None:
     tool = str(MODULES / "typescript" / "bin" / "tsc")
-    run_node(
-        [tool, "-p", ".", "--noEmit", "false", "--declaration"]
-        + ["--emitDeclarationOnly", "--outDir", str(out)]
-    )
+    options = ["-p", ".", "--noEmit", "false", "--declaration", "--emitDeclarationOnly"]
+    run_node([tool, *options, "--outDir", str(out)])
 
 
 def _collect(folder: Path, module: str, parts: dict[str, str]) -> None:

@@ -1,17 +1,8 @@
 /** The WebGPU device: opened once with everything the adapter offers, its failures as our errors. */
 
 import { isAbort, ModelpressError } from "./errors.ts";
+import type { DeviceInfo } from "./facts.ts";
 import type { Plan } from "./formats.ts";
-
-/** The adapter's facts, as `DeviceInfo` in runtime/executor.py. */
-export interface DeviceInfo {
-  readonly kind: "gpu" | "cpu";
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly description: string;
-  readonly features: readonly string[];
-  readonly limits: { readonly [name: string]: number };
-}
 
 const FEATURES = [
   "shader-f16",

@@ -4,9 +4,9 @@
  * buffer and submits one pass. It knows buffers and symbols, not tokens.
  */
 
-import type { DeviceInfo } from "./device.ts";
 import { Device, requireFit } from "./device.ts";
 import { ModelpressError } from "./errors.ts";
+import type { DeviceInfo } from "./facts.ts";
 import type { Plan, WeightIndex } from "./formats.ts";
 import type { Buffers } from "./program.ts";
 import { makeBuffers, Program } from "./program.ts";

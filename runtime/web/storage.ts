@@ -4,9 +4,9 @@
  * sha256 before anyone sees it, and only then kept for the next visit.
  */
 
-import type { CachedModel } from "./blob_cache.ts";
 import { BlobCache, digest } from "./blob_cache.ts";
 import { checkAborted, ModelpressError } from "./errors.ts";
+import type { CachedModel } from "./facts.ts";
 import type { FetchOptions } from "./fetcher.ts";
 import { fetchBytes } from "./fetcher.ts";
 import type { Chunk, File } from "./formats.ts";

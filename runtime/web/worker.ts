@@ -1,8 +1,8 @@
 /** The engine's worker: boots Python, opens the device and fetches at once, then serves requests. */
 
-import type { EngineInfo } from "./client.ts";
 import { ModelpressError } from "./errors.ts";
 import { Executor } from "./executor.ts";
+import type { EngineInfo } from "./facts.ts";
 import type { File } from "./formats.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
 import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";

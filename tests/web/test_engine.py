@@ -109,7 +109,7 @@ def test_leaving_a_stream_and_aborting_one_leave_the_engine_ready(page: Page) ->
     assert found["after"] == "012"
 
 
-def test_a_second_visit_downloads_no_chunk_and_works_with_the_network_gone(
+def test_a_second_visit_downloads_nothing_of_the_model(
     page: Page, server: FaultServer, chunk_urls: list[str]
 ) -> None:
     say = """
@@ -209,9 +209,7 @@ def test_a_worker_that_does_not_start_is_an_error_within_ten_seconds(
     page: Page, script: str
 ) -> None:
     headers = {"content-type": "text/javascript"}
-    page.route(
-        "**/engine/worker.js", lambda route: route.fulfill(body=script, headers=headers)
-    )
+    page.route("**/engine/worker.js", lambda route: route.fulfill(body=script, headers=headers))
     code, waited = run(
         page,
         """const start = performance.now();

@@ -171,7 +171,9 @@ def test_buffers_beyond_the_memory_are_out_of_memory_and_leave_the_device_usable
 
 
 def test_a_plan_that_needs_what_the_device_lacks_is_unsupported(page: Page) -> None:
-    plan = dataclasses.replace(counter(), features=("shader-f16",), limits={"maxBufferSize": 1e15})
+    plan = dataclasses.replace(
+        counter(), features=("shader-f16",), limits={"maxBufferSize": 10**15}
+    )
     error = page.evaluate(
         """async (plan) => harness.errorOf(
             () => new harness.Executor().prepare(plan, 1, () => undefined))""",

@@ -133,9 +133,7 @@ def test_a_shell_with_a_wrong_file_is_never_used(
     visitor.set_offline(False)
 
 
-def test_an_install_that_fails_leaves_no_version(
-    guest: Page, host: FaultServer
-) -> None:
+def test_an_install_that_fails_leaves_no_version(guest: Page, host: FaultServer) -> None:
     host.faults["/under/a/path/index.html"] = [Fault(is_corrupt=True)] * 5
     guest.evaluate(
         """() => new Promise((done) => {

@@ -230,9 +230,7 @@ def test_beyond_the_quota_the_visit_goes_on_and_persist_says_so(
     session = visitor.new_cdp_session(page)
     quota = {"origin": server.url, "quotaSize": 300_000}
     session.send("Storage.overrideQuotaForOrigin", quota)
-    chunks = [
-        {"sha256": c.sha256, "offset": c.offset, "nbytes": c.nbytes} for c in index.chunks
-    ]
+    chunks = [{"sha256": c.sha256, "offset": c.offset, "nbytes": c.nbytes} for c in index.chunks]
     found = run(
         page,
         """const sizes = [];

@@ -36,7 +36,7 @@ CHUNK = 64
 """Tokens a prefill chunk; also the page size in these plans."""
 FILLER_WORDS = 1 << 18
 
-WORDS = tuple("abcdefghijklmnopqrstuvwxyz0123456789 .,!?:;'-\n") + ("<s>", "<e>", "<u>", "<a>")
+WORDS = (*"abcdefghijklmnopqrstuvwxyz0123456789 .,!?:;'-\n", "<s>", "<e>", "<u>", "<a>")
 END = WORDS.index("<e>")
 TEMPLATE = "{% for m in messages %}<u>{{ m.content }}{% endfor %}"
 

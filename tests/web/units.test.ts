@@ -1,0 +1,111 @@
+/** Parts of the engine that need no browser, under `node --test`. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ModelpressError } from "../../runtime/web/errors.ts";
+import { compileExpr, evaluate } from "../../runtime/web/expr.ts";
+import { retryAfter } from "../../runtime/web/fetcher.ts";
+import type { Chunk, Expr, Tensor } from "../../runtime/web/formats.ts";
+import { signature } from "../../runtime/web/pipelines.ts";
+import { SharedWork } from "../../runtime/web/shared_work.ts";
+import { inLanes, piecesOf } from "../../runtime/web/upload.ts";
+
+const SYMBOLS = new Map([["n", 37], ["pos", 100]]);
+const value = (expr: Expr): number => evaluate(compileExpr(expr), SYMBOLS);
+
+test("an expression without symbols is a number from the start", () => {
+  assert.equal(compileExpr(["*", 6, ["+", 3, 4]]), 42);
+});
+
+test("every operator has the value that Python gives it", () => {
+  assert.equal(value(["+", "n", "pos"]), 137);
+  assert.equal(value(["-", "n", "pos"]), -63);
+  assert.equal(value(["*", "n", 2]), 74);
+  assert.equal(value(["//", "pos", 7]), 14);
+  assert.equal(value(["%", "pos", 7]), 2);
+  assert.equal(value(["min", "n", "pos"]), 37);
+  assert.equal(value(["max", "n", "pos"]), 100);
+  assert.equal(value(["<<", "n", 30]), 37 * 2 ** 30);
+  assert.equal(value([">>", "pos", 3]), 12);
+  assert.equal(value(["&", 2 ** 40 + 5, 2 ** 40 + 4]), 2 ** 40 + 4);
+});
+
+test("a missing symbol is named", () => {
+  assert.throws(() => value("pages"), (error) =>
+    error instanceof ModelpressError && error.message.includes("pages"));
+});
+
+test("a step's signature tells reads, writes and uniforms apart", () => {
+  const step = { kernel: "k", bindings: ["a", "b"], writes: [1], grid: [1, 1, 1] } as const;
+  assert.equal(signature({ ...step, uniforms: [] }), "rw");
+  assert.equal(signature({ ...step, uniforms: [{ type: "u32", value: 1 }] }), "rwu");
+});
+
+const tensor = (name: string, offset: number, nbytes: number): Tensor =>
+  ({ name, dtype: "f32", shape: [nbytes / 4], offset, nbytes });
+const chunk = (offset: number, nbytes: number): Chunk => ({ sha256: "0", offset, nbytes });
+
+test("a tensor over three chunks arrives whole, and padding goes nowhere", () => {
+  const index = {
+    format: 1,
+    nbytes: 1200,
+    tensors: [tensor("a", 0, 100), tensor("b", 256, 900), tensor("c", 1156, 44)],
+    chunks: [chunk(0, 400), chunk(400, 400), chunk(800, 400)],
+  };
+  assert.deepEqual(piecesOf(index), [
+    [{ tensor: "a", from: 0, to: 0, nbytes: 100 }, { tensor: "b", from: 256, to: 0, nbytes: 144 }],
+    [{ tensor: "b", from: 0, to: 144, nbytes: 400 }],
+    [
+      { tensor: "b", from: 0, to: 544, nbytes: 356 },
+      { tensor: "c", from: 356, to: 0, nbytes: 44 },
+    ],
+  ]);
+});
+
+test("lanes work in order, six at once, and the first failure stops the rest", async () => {
+  const begun: number[] = [];
+  let running = 0;
+  let most = 0;
+  const work = async (item: number): Promise<void> => {
+    begun.push(item);
+    most = Math.max(most, (running += 1));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running -= 1;
+    if (item === 7) throw new Error("seven");
+  };
+  const items = Array.from({ length: 40 }, (_, at) => at);
+  await assert.rejects(inLanes(items, undefined, work), /seven/);
+  assert.equal(most, 6);
+  assert.deepEqual(begun, items.slice(0, begun.length));
+  assert.ok(begun.length < 20);
+});
+
+test("shared work stops only when the last caller gives up", async () => {
+  const shared = new SharedWork<string>();
+  let stopped = false;
+  const start = (signal: AbortSignal): Promise<string> => {
+    signal.addEventListener("abort", () => (stopped = true));
+    return new Promise(() => undefined);
+  };
+  const [one, two] = [new AbortController(), new AbortController()];
+  const first = shared.run("key", start, { signal: one.signal });
+  const second = shared.run("key", start, { signal: two.signal });
+  one.abort();
+  await assert.rejects(first, { code: "aborted" });
+  assert.equal(stopped, false);
+  two.abort();
+  await assert.rejects(second, { code: "aborted" });
+  assert.equal(stopped, true);
+});
+
+test("Retry-After is read in seconds and as a date, within a minute", () => {
+  const wait = (text: string): number | undefined =>
+    retryAfter(new Headers({ "retry-after": text }));
+  assert.equal(wait("2"), 2000);
+  assert.equal(wait("86400"), 60_000);
+  assert.equal(wait("soon"), undefined);
+  assert.equal(wait(new Date(Date.now() - 5000).toUTCString()), 0);
+  const ahead = wait(new Date(Date.now() + 5000).toUTCString()) ?? 0;
+  assert.ok(ahead > 3000 && ahead <= 5000);
+});
