@@ -51,9 +51,16 @@ def main() -> None:
 
 
 def _kernel(profile: Profile, scheme: str, tokens: int, rows: int, cols: int) -> LibraryKernel:
-    attrs = {"scheme": scheme, "rows": rows, "cols": cols, "start": 0, "out_cols": rows}
-    n = 1 if tokens == 1 else "n"
-    kernel = kernel_for(Op("matmul", {**attrs, "epilogue": "none", "n": n}), profile)
+    attrs: dict[str, int | str] = {
+        "n": 1 if tokens == 1 else "n",
+        "scheme": scheme,
+        "rows": rows,
+        "cols": cols,
+        "start": 0,
+        "out_cols": rows,
+        "epilogue": "none",
+    }
+    kernel = kernel_for(Op("matmul", attrs), profile)
     assert kernel is not None
     return kernel
 
