@@ -133,14 +133,22 @@ export class Device {
   }
 }
 
+/** What a plan or a variant asks of a device. */
+export type Needs = Pick<Plan, "features" | "limits">;
+
+/** What the device misses of `needs`, in words. */
+export function lackingOf({ features, limits }: Needs, info: DeviceInfo): string[] {
+  const missing = features.filter((name) => !info.features.includes(name));
+  const small = Object.entries(limits).filter(([name, value]) => limitOf(info, name) < value);
+  return [
+    ...missing.map((name) => `the feature ${name}`),
+    ...small.map(([name, value]) => `${name} ${value} (it has ${limitOf(info, name)})`),
+  ];
+}
+
 /** Refuses a plan that this device cannot run, naming everything that is lacking. */
 export function requireFit(plan: Plan, info: DeviceInfo): void {
-  const features = plan.features.filter((name) => !info.features.includes(name));
-  const limits = Object.entries(plan.limits).filter(([name, value]) => limitOf(info, name) < value);
-  const lacking = [
-    ...features.map((name) => `the feature ${name}`),
-    ...limits.map(([name, value]) => `${name} ${value} (it has ${limitOf(info, name)})`),
-  ];
+  const lacking = lackingOf(plan, info);
   if (lacking.length === 0) return;
   throw new ModelpressError(
     "unsupported_device",

@@ -5,7 +5,7 @@
 
 import type { Executor } from "./executor.ts";
 import { ModelpressError } from "./errors.ts";
-import type { Chunk, File } from "./formats.ts";
+import type { Chunk } from "./formats.ts";
 import type { Storage } from "./storage.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
@@ -74,10 +74,10 @@ export class HostExecutor {
 
 export class HostStorage {
   readonly #storage: Storage;
-  readonly #onPlan: (text: string, file: File) => void;
+  readonly #onPlan: (text: string) => void;
 
   /** `onPlan` hears of plans as they arrive, before Python has read them. */
-  constructor(storage: Storage, onPlan: (text: string, file: File) => void) {
+  constructor(storage: Storage, onPlan: (text: string) => void) {
     this.#storage = storage;
     this.#onPlan = onPlan;
   }
@@ -87,9 +87,8 @@ export class HostStorage {
   }
 
   async text(path: string, nbytes: number, sha256: string, signal: AbortSignal): Promise<string> {
-    const file = { path, nbytes, sha256 };
-    const text = await this.#storage.text(file, { signal });
-    if (isPlan(path)) this.#onPlan(text, file);
+    const text = await this.#storage.text({ path, nbytes, sha256 }, { signal });
+    if (isPlan(path)) this.#onPlan(text);
     return text;
   }
 

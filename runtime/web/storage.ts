@@ -128,15 +128,6 @@ export class Storage {
     if (this.#quotaExceeded) throw this.#quotaExceeded;
   }
 
-  /** A small document of the host itself, such as what the last visit loaded. */
-  async note(key: string): Promise<string | undefined> {
-    return this.#cache.document(key);
-  }
-
-  async writeNote(key: string, text: string): Promise<void> {
-    await this.#keep(() => this.#cache.writeDocument(key, text));
-  }
-
   #blob(blob: Blob, options: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
     return this.#running.run(
       blob.sha256, (signal, onBytes) => this.#obtain(blob, { signal, onBytes }), options,

@@ -1,75 +1,56 @@
-/** A head start: what the first load will need is fetched and compiled while Python boots.
+/** A head start: what the first load will need is fetched and compiled while Python starts.
  *
  * Nothing here decides anything. The engine asks for the same things later, and finds them done;
  * whatever fails here fails there again, with someone to tell.
  */
 
+import { lackingOf } from "./device.ts";
 import type { Executor } from "./executor.ts";
-import type { File, Manifest, Registry, SchemeEntry, WeightIndex } from "./formats.ts";
+import type { DeviceInfo } from "./facts.ts";
+import type { Manifest, Registry, Variant, WeightIndex } from "./formats.ts";
 import type { OpenOptions } from "./messages.ts";
 import type { Storage } from "./storage.ts";
 import { inLanes } from "./upload.ts";
 
-/** What the last visit loaded. */
-interface Hint {
-  readonly registryUrl: string;
-  readonly model: string;
-  readonly variant: string;
-  readonly plan: File;
-}
-
-const HINT = "hint";
-
-/** Fetches what `options` will load: registry, manifest, and weights into the cache. */
+/** Fetches what `options` will load into the cache, and compiles the plan it will likely be. */
 export async function warmUp(
-  storage: Storage, executor: Executor, options: OpenOptions,
-): Promise<void> {
-  await Promise.allSettled([warmPlan(storage, executor, options), warmFiles(storage, options)]);
-}
-
-/** Remembers a plan that was loaded, for the next visit. */
-export async function remember(
-  storage: Storage, options: OpenOptions, model: string, plan: File,
-): Promise<void> {
-  const variant = options.engine.variant ?? "auto";
-  const hint: Hint = { registryUrl: storage.registryUrl, model, variant, plan };
-  await storage.writeNote(HINT, JSON.stringify(hint));
-}
-
-/** Compiles the plan of the last visit, when this one is about to load the same. */
-async function warmPlan(
   storage: Storage, executor: Executor, { model, engine }: OpenOptions,
 ): Promise<void> {
-  const note = await storage.note(HINT);
-  if (note === undefined || model === null) return;
-  const hint = JSON.parse(note) as Hint;
-  const same =
-    hint.registryUrl === storage.registryUrl &&
-    hint.model === model &&
-    hint.variant === (engine.variant ?? "auto");
-  if (same) await executor.precompile(await storage.text(hint.plan));
-}
-
-async function warmFiles(storage: Storage, { model, engine }: OpenOptions): Promise<void> {
   if (model === null) return;
   const registry = JSON.parse(await storage.registry()) as Registry;
-  const entry = registry.models.find(({ id }) => id === model);
-  const scheme = entry?.schemes.find((item) => matches(item, engine.scheme));
-  if (!scheme) return;
-  const manifest = JSON.parse(await storage.text(scheme.manifest)) as Manifest;
-  const files = Object.values(manifest.files).map((file) => storage.text(file));
-  const index = JSON.parse(await storage.text(manifest.weights)) as WeightIndex;
-  if (!manifest.synthetic && engine.weights !== "synthetic") await warmWeights(storage, index);
-  await Promise.allSettled(files);
+  const { schemes } = registry.models.find(({ id }) => id === model) ?? { schemes: [] };
+  const wanted = schemes.find(({ scheme }) => (engine.scheme ?? scheme) === scheme);
+  if (!wanted) return;
+  const manifest = JSON.parse(await storage.text(wanted.manifest)) as Manifest;
+  const real = !manifest.synthetic && engine.weights !== "synthetic";
+  await Promise.allSettled([
+    warmPlan(storage, executor, manifest, engine.variant),
+    ...Object.values(manifest.files).map((file) => storage.text(file)),
+    ...(real ? [warmWeights(storage, manifest)] : []),
+  ]);
 }
 
-async function warmWeights(storage: Storage, index: WeightIndex): Promise<void> {
-  await inLanes(index.chunks, undefined, async (chunk, _, signal) => {
+async function warmPlan(
+  storage: Storage, executor: Executor, { variants }: Manifest, name: string | undefined,
+): Promise<void> {
+  const variant = guessVariant(variants, await executor.device(), name);
+  if (variant) await executor.precompile(await storage.text(variant.plan));
+}
+
+/** The variant that `choose_variant` of runtime/manifest.py will choose, in all likelihood. */
+function guessVariant(
+  variants: readonly Variant[], info: DeviceInfo, name = "auto",
+): Variant | undefined {
+  if (name !== "auto") return variants.find((variant) => variant.name === name);
+  const fitting = variants.filter((variant) => lackingOf(variant, info).length === 0);
+  const isForCpu = info.kind === "cpu";
+  return fitting.find((variant) => (variant.name === "software") === isForCpu) ?? fitting[0];
+}
+
+async function warmWeights(storage: Storage, manifest: Manifest): Promise<void> {
+  const { chunks } = JSON.parse(await storage.text(manifest.weights)) as WeightIndex;
+  await inLanes(chunks, undefined, async (chunk, _, signal) => {
     // What cannot be kept would have to be fetched again.
     if (storage.keeps) await storage.fetchAhead(chunk, { signal });
   });
-}
-
-function matches({ scheme }: SchemeEntry, wanted: string | undefined): boolean {
-  return wanted === undefined || scheme === wanted;
 }

@@ -1,15 +1,16 @@
 /** The engine's worker: boots Python, opens the device and fetches at once, then serves requests. */
 
+import type { ErrorRecord } from "./errors.ts";
 import { ModelpressError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import type { EngineInfo } from "./facts.ts";
-import type { File } from "./formats.ts";
+import type { Progress } from "./formats.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
 import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
 import type { Python } from "./python.ts";
 import { startPython } from "./python.ts";
 import { Storage } from "./storage.ts";
-import { remember, warmUp } from "./warm_up.ts";
+import { warmUp } from "./warm_up.ts";
 
 /** runtime/browser/bridge.py, as far as it is called from here. */
 interface Bridge {
@@ -21,15 +22,14 @@ interface Bridge {
 type Post = (kind: "progress" | "chunk" | "result" | "error", id: number, text: string) => void;
 
 interface Session {
-  readonly options: OpenOptions;
   readonly storage: Storage;
   readonly bridge: Bridge;
   readonly start: Python["start"];
 }
 
 let opening: Promise<Session> | undefined;
-let lastPlan: File | undefined;
-const loads = new Map<number, string>();
+/** Requests that are answered with the engine's facts, to which this side adds its own. */
+const asksForFacts = new Set<number>();
 
 function send(message: FromWorker): void {
   self.postMessage(message);
@@ -47,14 +47,13 @@ async function open(options: OpenOptions): Promise<Session> {
   void warmUp(storage, executor, options);
   const python = await booting;
   const bridge = makeBridge(python, options, storage, executor);
-  return { options, storage, bridge, start: python.start };
+  return { storage, bridge, start: python.start };
 }
 
 function makeBridge(
   python: Python, options: OpenOptions, storage: Storage, executor: Executor,
 ): Bridge {
-  const onPlan = (text: string, file: File): void => {
-    lastPlan = file;
+  const onPlan = (text: string): void => {
     // `prepare` asks for the same pipelines, and reports what goes wrong.
     executor.precompile(text).catch(() => undefined);
   };
@@ -75,31 +74,22 @@ const post: Post = (kind, id, text) => {
   const value: unknown = JSON.parse(text);
   switch (kind) {
     case "progress":
-      return send({ type: "progress", id, progress: value as never });
+      return send({ type: "progress", id, progress: value as Progress });
     case "chunk":
       return send({ type: "chunk", id, value });
     case "error":
-      loads.delete(id);
-      return send({ type: "error", id, error: value as never });
+      asksForFacts.delete(id);
+      return send({ type: "error", id, error: value as ErrorRecord });
     case "result":
-      void settle(id, value);
+      if (!asksForFacts.delete(id)) return send({ type: "result", id, value });
+      void opening?.then((session) => {
+        send({ type: "result", id, value: { ...(value as object), ...ownFacts(session) } });
+      });
       return;
     default:
       return kind satisfies never;
   }
 };
-
-/** A result on its way out: what TypeScript knows and Python does not is added. */
-async function settle(id: number, value: unknown): Promise<void> {
-  const model = loads.get(id);
-  loads.delete(id);
-  const session = await opening;
-  if (model !== undefined && model !== "" && session && lastPlan) {
-    await remember(session.storage, session.options, model, lastPlan);
-  }
-  const isInfo = model !== undefined && session !== undefined;
-  send({ type: "result", id, value: isInfo ? { ...(value as object), ...ownFacts(session) } : value });
-}
 
 function ownFacts({ storage, start }: Session): Pick<EngineInfo, "cache" | "python"> {
   return { cache: { keeps: storage.keeps }, python: { start } };
@@ -119,7 +109,7 @@ async function call(id: number, method: Method, argument: string): Promise<void>
       return send({ type: "result", id, value: null });
     case "load":
     case "info":
-      loads.set(id, argument);
+      asksForFacts.add(id);
       return bridge.start(id, method, argument);
     case "models":
     case "unload":
