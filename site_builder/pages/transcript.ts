@@ -82,8 +82,9 @@ export class Transcript {
     const started = performance.now();
     let complete = true;
     for (const shown of this.#shown) {
-      complete = renderMessage(shown) && complete;
-      this.#finish(shown);
+      const whole = renderMessage(shown);
+      if (whole) this.#finish(shown);
+      complete = whole && complete;
       if (performance.now() - started > 12) {
         complete = complete && shown === this.#shown.at(-1);
         break;

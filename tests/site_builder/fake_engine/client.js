@@ -3,7 +3,7 @@
  * A test chooses what happens by setting `globalThis.fakeEngine` before the page's scripts run:
  * {answer, pieces, delayMs, loadMs, failLoad, failOnce, failChat, failAfter, failCode}. `pieces` is
  * the number of characters in a chunk, words by default; without a delay it yields to the page
- * every 64 chunks, as messages from a worker would. Every request is recorded in
+ * every 8 chunks, as messages from a worker would. Every request is recorded in
  * `globalThis.fakeEngineRequests`.
  */
 
@@ -74,7 +74,7 @@ async function* stream(request, signal) {
   try {
     for (const piece of pieces) {
       if (failAfter === count) throw fail(failCode);
-      if (delayMs > 0 || count % 64 === 0) await sleep(delayMs, signal);
+      if (delayMs > 0 || count % 8 === 0) await sleep(delayMs, signal);
       count += 1;
       yield chunk(request.model, { content: piece });
     }
