@@ -52,8 +52,9 @@ class Sampler:
 class Draw:
     """A draw: the token, how far the runner-up's score is, how close a token was to a cut.
 
-    `edge` is the least relative distance of a cumulated mass to top_p, or of a probability to
-    min_p: below float32's rounding the sets of a kernel and of this function may differ.
+    `edge` is the least distance of a value to the top-k cut, of a cumulated mass to top_p or of
+    a probability to min_p (the latter two relative): below float32's rounding the sets of a
+    kernel and of this function may differ.
     """
 
     token: int
@@ -112,13 +113,15 @@ def _kept(values: Array, weights: Array, sampler: Sampler) -> tuple[Array, float
     kept = np.ones(len(values), bool)
     edge = np.inf
     if 0 < sampler.top_k < len(values):
-        kept = values >= np.sort(values)[-sampler.top_k]
+        after, last_kept = np.sort(values)[-sampler.top_k - 1 :][:2]
+        kept = values >= last_kept
+        edge = float(last_kept - after) if last_kept > after else np.inf
     if sampler.top_p < 1:
         order = np.argsort(-values, kind="stable")
         mass = np.cumsum(np.where(kept, weights, 0)[order])
         goal = sampler.top_p * mass[-1]
         last = int(np.searchsorted(mass, goal))
-        edge = float(np.abs(mass - goal).min() / goal)
+        edge = min(edge, float(np.abs(mass - goal).min() / goal))
         kept &= values >= values[order[min(last, len(order) - 1)]]
     if sampler.min_p > 0:
         edge = min(edge, float(np.abs(weights - sampler.min_p).min() / sampler.min_p))
