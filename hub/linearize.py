@@ -21,11 +21,11 @@ from runtime.plan import Buffer, Entry, Expr, Kernel, Step, Uniform
 
 from .errors import CompileError
 from .families.family import Module
-from .kernels import LibraryKernel, Op
+from .kernels import KernelSequence, LibraryKernel, Op
 from .operators import ATTRS_ATTR, OP_ATTR
 from .tvm_kernels import lower, read_expr
 
-Library = Callable[[Op], LibraryKernel | None]
+Library = Callable[[Op], LibraryKernel | KernelSequence | None]
 SHORT = {"float32": "f32", "float16": "f16", "int32": "i32", "uint32": "u32"}
 
 
@@ -51,17 +51,36 @@ class PlanBuilder:
         self, name: str, symbols: tuple[str, ...], calls: Sequence[tuple[Op, tuple[str, ...]]]
     ) -> None:
         """An entry made of library kernels over named buffers."""
-        steps = []
+        steps: list[Step] = []
         for op, bindings in calls:
             kernel = self.library(op)
             if kernel is None:
                 raise CompileError(f"the kernel library has no {op.name} for {dict(op.attrs)}")
-            steps.append(self.library_step(kernel, bindings))
+            steps += self.library_steps(f"{name}.{op.name}", kernel, bindings)
         self.entries[name] = Entry(symbols, tuple(steps))
 
-    def library_step(self, kernel: LibraryKernel, bindings: tuple[str, ...]) -> Step:
+    def library_steps(
+        self, where: str, kernel: LibraryKernel | KernelSequence, bindings: tuple[str, ...]
+    ) -> list[Step]:
+        """The dispatches of one op; its temporaries become buffers named after `where`."""
+        if isinstance(kernel, LibraryKernel):
+            return [self._library_step(kernel, bindings)]
+        temporaries = []
+        for index, nbytes in enumerate(kernel.scratch):
+            temporaries.append(f"{where}.t{index}")
+            self._reserve(temporaries[-1], nbytes)
+        named = (*bindings, *temporaries)
+        return [self._library_step(k, tuple(named[i] for i in ids)) for k, ids in kernel.kernels]
+
+    def _library_step(self, kernel: LibraryKernel, bindings: tuple[str, ...]) -> Step:
         self.kernels.setdefault(kernel.name, Kernel(kernel.name, kernel.wgsl, "main"))
         return Step(kernel.name, bindings, kernel.writes, kernel.uniforms, kernel.grid)
+
+    def _reserve(self, name: str, nbytes: int) -> None:
+        """A temporary of one op, shared by every call of it in the entry: they run in turn."""
+        old = self.buffers.get(name)
+        size = max(nbytes, 0 if old is None else old.nbytes.evaluate({}))
+        self.buffers[name] = Buffer(name, "scratch", "f32", Expr(-(-size // 4) * 4))
 
     def kernel(self, name: str, wgsl: str, entry_point: str) -> str:
         """The plan's name for this text: readable, and stable whatever order kernels come in."""
@@ -158,13 +177,14 @@ class _Walker:
         )
         kernel = self._library_kernel(func, symbols)
         if kernel is not None:
-            self.steps.append(self.builder.library_step(kernel, bindings))
+            where = f"{self.entry}.{func.attrs[OP_ATTR]}"
+            self.steps += self.builder.library_steps(where, kernel, bindings)
         else:
             self._tvm_steps(name, func, symbols, bindings)
 
     def _library_kernel(
         self, func: tirx.PrimFunc, symbols: Mapping[str, Expr]
-    ) -> LibraryKernel | None:
+    ) -> LibraryKernel | KernelSequence | None:
         if OP_ATTR not in func.attrs:
             return None
         attrs = json.loads(str(func.attrs[ATTRS_ATTR]))

@@ -96,6 +96,18 @@ class LibraryKernel:
     writes: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KernelSequence:
+    """Several dispatches that compute one op together.
+
+    Each kernel comes with its bindings: numbers below the op's argument count are arguments, the
+    rest are temporaries, whose sizes in bytes are `scratch`.
+    """
+
+    kernels: tuple[tuple[LibraryKernel, tuple[int, ...]], ...]
+    scratch: tuple[int, ...]
+
+
 def kernel_name(op: Op, wgsl: str) -> str:
     """A name that tells the op and is unique to the text: `matmul_3f2a9c01d4`."""
     return f"{op.name}_{hashlib.sha256(wgsl.encode()).hexdigest()[:10]}"
