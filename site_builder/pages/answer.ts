@@ -93,9 +93,12 @@ export class AnswerView {
 
   #append({ token, continues }: Piece): ChildNode[] {
     const fragment = renderBlock(token);
-    const list = continues ? this.element.lastElementChild : null;
-    const nodes = [...(list ? (fragment.firstElementChild ?? fragment).childNodes : fragment.childNodes)];
-    (list ?? this.element).append(...nodes);
+    const before = continues ? this.element.lastElementChild : null;
+    const list = before ? fragment.firstElementChild : null;
+    // The line end before the first item is there already.
+    if (list?.firstChild instanceof Text) list.firstChild.remove();
+    const nodes = [...(list ?? fragment).childNodes];
+    (before ?? this.element).append(...nodes);
     return nodes;
   }
 
