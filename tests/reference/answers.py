@@ -42,6 +42,12 @@ def prompt_for(vocab: int) -> tuple[int, ...]:
     return tuple(ids)
 
 
+def ways_to_cut(length: int) -> list[list[int]]:
+    """Chunk sizes of a prefill of `length` tokens: whole, uneven, and in sevens."""
+    sevens = [7] * (length // 7) + ([length % 7] if length % 7 else [])
+    return [[length], [1, length - 1], sevens]
+
+
 def read_answers(model: str, scheme: str) -> Answers:
     """The committed reference of `model` under `scheme`."""
     with np.load(DATA / f"{model}.npz", allow_pickle=False) as file:

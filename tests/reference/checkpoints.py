@@ -17,9 +17,11 @@ from hub.stream import dequantized as stand_for
 from hub.stream import press
 
 PRESS_GUIDE = "press-guide"
+GUIDE_QUESTION = "How do I publish a site?"
+"""What the demo model is asked: a question whose every greedy choice is clear."""
 FAMILY = "llama"
 CONTEXT = 128
-"""Positions of the rotary table; the prompt and its continuation fill 88 of them."""
+"""Positions of the rotary table; the prompts and what follows fit into them."""
 
 
 @dataclass(frozen=True, slots=True)

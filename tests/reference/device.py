@@ -36,13 +36,11 @@ from runtime.plan import Kernel, Plan
 from runtime.progress import ignore_progress
 from runtime.weights import WeightIndex
 
-from .answers import NEW_TOKENS, Answers, read_answers
+from .answers import NEW_TOKENS, Answers, read_answers, ways_to_cut
 from .checkpoints import CONTEXT, FAMILY, PRESS_GUIDE, press_guide_folder
 from .tiny import TINY
 
 Array = NDArray[np.float32]
-CHUNKS = ((24,), (1, 23), (7, 7, 7, 3))
-"""Ways to cut the prompt; each must end in the logits of decoding token by token."""
 STEPS_IN_FLIGHT = 4
 
 
@@ -76,12 +74,13 @@ async def main(out: Path, jobs: Path) -> None:
 
 
 async def run(job: Job, executor: WgpuExecutor, scratch: Path) -> dict[str, Any]:
-    """`logits` f32[24, vocab] decoded one by one, `chunked` f32[ways, vocab], `tokens` i32[64]."""
+    """`logits` f32[prompt, vocab] decoded one by one, `chunked` f32[ways, vocab], `tokens`."""
     answers = read_answers(job.model, job.scheme)
     plan, index, root = press_job(job, scratch)
     device = await load(executor, plan, index, root)
     logits = [await device.decode(token, pos) for pos, token in enumerate(answers.prompt)]
-    chunked = [await device.prefill(answers.prompt, sizes) for sizes in CHUNKS]
+    ways = ways_to_cut(len(answers.prompt))
+    chunked = [await device.prefill(answers.prompt, sizes) for sizes in ways]
     tokens = await device.greedy(answers)
     return {
         "logits": np.stack(logits),
@@ -167,7 +166,7 @@ class Device:
 
     async def greedy(self, answers: Answers) -> list[int]:
         """64 tokens after the prompt, drawn on the device, several steps in flight."""
-        await self.prefill(answers.prompt, CHUNKS[0])
+        await self.prefill(answers.prompt, [len(answers.prompt)])
         flying = [self._executor.step(("greedy",), {}, "token")]
         tokens: list[int] = []
         queued = 1

@@ -10,7 +10,6 @@ the weights that the quantizer's codes stand for.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from .answers import (
     DATA,
@@ -34,7 +33,7 @@ from .answers import (
     relative_error,
     write_answers,
 )
-from .checkpoints import PRESS_GUIDE, dequantized, press_guide_folder
+from .checkpoints import GUIDE_QUESTION, PRESS_GUIDE, dequantized, press_guide_folder
 from .tiny import TINY
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -43,7 +42,6 @@ ALLOWED_DRIFT = 1e-5
 SMALLEST_MARGIN = 1.5e-3
 """The closest greedy choice, relative to the largest logit: else identity would test luck."""
 POSITIONS = {"f32": tuple(range(24)), "f16": (0, 23), "q8": (0, 11, 23), "q4": (0, 5, 17, 23)}
-GUIDE_POSITIONS = (0, 11, 23)
 
 
 def main() -> int:
@@ -71,12 +69,17 @@ def all_answers() -> Iterator[tuple[str, dict[str, Answers], float]]:
         for tiny in TINY:
             folder = tiny.write(Path(scratch) / tiny.name)
             yield tiny.name, *answers_of(folder, prompt_for(tiny.vocab), POSITIONS)
-    folder = press_guide_folder()
-    if not folder.is_dir():
-        return
-    positions = dict.fromkeys(SCHEMES, GUIDE_POSITIONS)
-    vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
-    yield PRESS_GUIDE, *answers_of(folder, prompt_for(vocab), positions)
+    prompt = guide_prompt(press_guide_folder())
+    positions = dict.fromkeys(SCHEMES, (0, len(prompt) // 2, len(prompt) - 1))
+    yield PRESS_GUIDE, *answers_of(press_guide_folder(), prompt, positions)
+
+
+def guide_prompt(folder: Path) -> tuple[int, ...]:
+    """The question to the demo model, as transformers renders and encodes it."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    messages = [{"role": "user", "content": GUIDE_QUESTION}]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
 def answers_of(

@@ -14,25 +14,33 @@ from tests.reference.answers import (
     DATA,
     DATA_NBYTES,
     NEW_TOKENS,
-    PROMPT_TOKENS,
     digest,
     read_answers,
     relative_error,
+    ways_to_cut,
 )
-from tests.reference.checkpoints import CONTEXT, FAMILY, press_checkpoint
+from tests.reference.checkpoints import (
+    CONTEXT,
+    FAMILY,
+    PRESS_GUIDE,
+    press_checkpoint,
+    press_guide_folder,
+)
 from tests.reference.tiny import TINY
 from tests.reference.tolerances import LOGITS, PREFILL_AGAINST_DECODE
 
-CASES = [(tiny, scheme) for tiny in TINY for scheme in SCHEMES]
-IDS = [f"{tiny.name}-{scheme}" for tiny, scheme in CASES]
-CHUNKS = ([24], [1, 23], [7, 7, 7, 3], [16, 8])
+MODELS = {tiny.name: tiny for tiny in TINY}
+CASES = [(model, scheme) for model in (*MODELS, PRESS_GUIDE) for scheme in SCHEMES]
+IDS = [f"{model}-{scheme}" for model, scheme in CASES]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=IDS)
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    tiny, scheme = request.param
-    folder = tiny.write(tmp_path_factory.mktemp(tiny.name))
-    return tiny.name, scheme, press_checkpoint(folder, scheme)
+    model, scheme = request.param
+    if model == PRESS_GUIDE:
+        return model, scheme, press_checkpoint(press_guide_folder(), scheme)
+    folder = MODELS[model].write(tmp_path_factory.mktemp(model))
+    return model, scheme, press_checkpoint(folder, scheme)
 
 
 def test_the_weights_are_the_ones_the_reference_was_made_from(case: Any) -> None:
@@ -53,7 +61,7 @@ def test_the_compiled_model_agrees_with_transformers(case: Any) -> None:
     error = relative_error(logits[list(answers.positions)], answers.logits)
     print(f"{model} {scheme}: {error:.1e}")
     assert error <= LOGITS["llvm"]
-    for chunks in CHUNKS:
+    for chunks in ways_to_cut(len(answers.prompt)):
         chunked = prefill(reference, answers.prompt, chunks)
         assert relative_error(chunked, logits[-1]) <= PREFILL_AGAINST_DECODE["llvm"], chunks
     assert tuple(reference.greedy(answers.prompt, NEW_TOKENS)) == answers.tokens
@@ -64,7 +72,7 @@ def prefill(reference: Reference, prompt: tuple[int, ...], chunks: list[int]) ->
     for size in chunks:
         logits = reference.prefill(prompt[start : start + size], start)
         start += size
-    assert start == PROMPT_TOKENS
+    assert start == len(prompt)
     return logits
 
 

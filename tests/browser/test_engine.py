@@ -1,0 +1,146 @@
+"""The engine of the built site, used from a blank page through `createEngine`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext
+
+from tests.browser.conftest import PREFIX
+from tests.browser.engine_page import EnginePage, ask, text_of
+from tests.browser.greedy import reference_answer
+from tests.reference.checkpoints import GUIDE_QUESTION, PRESS_GUIDE
+from tests.web.fault_server import Fault, FaultServer
+
+BLANK = "/blank/"
+ASK_AND_GO_ON = """
+(request) => {
+  window.pending = window.engine.chat.completions.create(request).then(
+    () => "answered", (error) => error.code,
+  );
+}
+"""
+
+
+@pytest.fixture
+def engine(profile: BrowserContext, server: FaultServer, tmp_path: Path) -> Iterator[EnginePage]:
+    """A blank page of the site's origin; nothing is loaded yet."""
+    (tmp_path / "index.html").write_text(
+        "<!doctype html><html lang='en'><title>blank</title></html>"
+    )
+    server.mounts[BLANK] = tmp_path
+    page = profile.new_page()
+    yield EnginePage(page, server.url + PREFIX, server.url + BLANK)
+    page.close()
+
+
+def blob_path(server: FaultServer, site: Path) -> str:
+    """The URL path of the site's first weight chunk."""
+    blob = min(path for path in (site / "blobs").rglob("*") if path.is_file())
+    return PREFIX + blob.relative_to(site).as_posix()
+
+
+def test_greedy_tokens_are_those_of_transformers(engine: EnginePage) -> None:
+    assert "result" in engine.open(model=PRESS_GUIDE)
+    expected, finish_reason = reference_answer("q4")
+    answer = engine.create(ask(GUIDE_QUESTION, max_tokens=64))["result"]
+    assert answer["choices"][0]["message"]["content"] == expected
+    assert answer["choices"][0]["finish_reason"] == finish_reason
+
+
+def test_a_stream_says_what_the_whole_answer_says(engine: EnginePage) -> None:
+    engine.open(model=PRESS_GUIDE)
+    request = ask("What is modelpress?", max_tokens=40)
+    whole = engine.create(request)["result"]
+    chunks = engine.stream({**request, "stream_options": {"include_usage": True}})["result"]
+    assert text_of(chunks) == whole["choices"][0]["message"]["content"]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert chunks[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
+
+
+def test_a_stopped_stream_keeps_what_was_said_and_the_engine_goes_on(engine: EnginePage) -> None:
+    engine.open(model=PRESS_GUIDE)
+    stopped = engine.stream(ask(GUIDE_QUESTION), stop_after=4)
+    assert len(stopped.get("result", stopped.get("chunks", []))) >= 4
+    again = engine.create(ask("What is modelpress?", max_tokens=8))
+    assert again["result"]["usage"]["completion_tokens"] <= 8
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"messages": []}, "bad_request"),
+        ({"messages": [{"role": "robot", "content": "hi"}]}, "bad_request"),
+        (ask("hi", temperature=-1), "bad_request"),
+        (ask("hi", tools=[{"type": "function"}]), "bad_request"),
+        (ask("word " * 5000), "context_length_exceeded"),
+        (ask("hi", model="no-such-model"), "model_not_found"),
+    ],
+)
+def test_a_request_that_cannot_be_honoured_is_refused_by_name(
+    engine: EnginePage, request_: object, code: str
+) -> None:
+    engine.open(model=PRESS_GUIDE)
+    error = engine.create(request_)["error"]
+    assert (error["name"], error["code"]) == ("ModelpressError", code)
+    assert "result" in engine.create(ask("What is modelpress?", max_tokens=2))
+
+
+def test_a_variant_that_the_device_cannot_run_is_an_error(engine: EnginePage) -> None:
+    assert engine.open(model=PRESS_GUIDE, variant="f16")["error"]["code"] == "unsupported_device"
+    assert engine.open(model=PRESS_GUIDE, variant="nonsense")["error"]["code"] == "bad_request"
+
+
+def test_a_corrupted_chunk_is_fetched_again(
+    engine: EnginePage, server: FaultServer, press_guide_site: Path
+) -> None:
+    path = blob_path(server, press_guide_site)
+    server.faults[path] = [Fault(is_corrupt=True)]
+    assert "result" in engine.open(model=PRESS_GUIDE)
+    assert server.count(path) == 2
+
+
+def test_a_chunk_that_stays_corrupted_is_an_integrity_error_that_names_it(
+    engine: EnginePage, server: FaultServer, press_guide_site: Path
+) -> None:
+    path = blob_path(server, press_guide_site)
+    server.faults[path] = [Fault(is_corrupt=True)] * 20
+    error = engine.open(model=PRESS_GUIDE)["error"]
+    assert error["code"] == "integrity"
+    assert path.rsplit("/", 1)[-1] in error["message"]
+    server.faults.clear()
+    assert "result" in engine.open(model=PRESS_GUIDE)
+
+
+def test_a_second_engine_downloads_nothing(engine: EnginePage, server: FaultServer) -> None:
+    engine.open(model=PRESS_GUIDE)
+    before = server.count("/blobs/")
+    engine.page.reload()
+    assert "result" in engine.open(model=PRESS_GUIDE)
+    assert (before > 0, server.count("/blobs/")) == (True, before)
+
+
+def test_synthetic_weights_need_no_download(engine: EnginePage, server: FaultServer) -> None:
+    assert "result" in engine.open(model=PRESS_GUIDE, weights="synthetic")
+    answer = engine.create(ask("hi", max_tokens=4))["result"]
+    assert answer["usage"]["completion_tokens"] >= 1
+    assert server.count("/blobs/") == 0
+
+
+def test_a_lost_device_is_reported_and_the_next_question_works(
+    engine: EnginePage, chromium: Browser
+) -> None:
+    engine.open(model=PRESS_GUIDE)
+    engine.page.evaluate(ASK_AND_GO_ON, ask(GUIDE_QUESTION))
+    crash_gpu(chromium)
+    assert engine.page.evaluate("window.pending") == "device_lost"
+    assert "result" in engine.create(ask("What is modelpress?", max_tokens=8))
+
+
+def crash_gpu(chromium: Browser) -> None:
+    """What a driver reset looks like to a page: the GPU process ends."""
+    session = chromium.new_browser_cdp_session()
+    session.send("Browser.crashGpuProcess")
+    session.detach()
