@@ -56,7 +56,8 @@ export class Storage {
   /** registry.json as the network has it (10 seconds ago at most), else as it was last seen. */
   async registry(options: ReadOptions = {}): Promise<string> {
     const now = performance.now();
-    if (this.#registry && now - this.#registry.since < REGISTRY_FRESH_MS) return this.#registry.text;
+    const last = this.#registry;
+    if (last && now - last.since < REGISTRY_FRESH_MS) return last.text;
     const text = await this.#fetchRegistry(options);
     this.#registry = { text, since: now };
     return text;
@@ -178,6 +179,8 @@ export class Storage {
       await write();
     } catch (error) {
       if (!isQuota(error)) throw error;
+      // Writes run side by side: only the first that fails is news.
+      if (this.#quotaExceeded) return;
       this.#quotaExceeded = quotaError();
       this.#warn(this.#quotaExceeded);
     }

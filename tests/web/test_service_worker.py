@@ -123,7 +123,7 @@ def test_a_shell_with_a_wrong_file_is_never_used(
 ) -> None:
     guest.evaluate(REGISTER)
     write_site(site, "two")
-    host.faults["/under/a/path/assets/two.js"] = [Fault(), Fault(is_corrupt=True)]
+    host.faults["/under/a/path/index.html"] = [Fault(is_corrupt=True)] * 5
     guest.reload()
     assert shown(guest) == "two"
     guest.wait_for_timeout(1500)
