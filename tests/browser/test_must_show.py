@@ -24,6 +24,7 @@ TRIES = 2
 FIRST_VISIT_S = 10.0
 SECOND_VISIT_S = 6.0
 DECODE_TOKENS_PER_S = 12.0
+LONGEST_TASK_MS = 50.0
 QUESTION = "What is modelpress?"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,6 +65,23 @@ def test_the_first_and_the_second_visit_are_quick(chromium: Browser, server: Fau
     print(f"first visit {first:.1f} s, second {min(seconds):.1f} s")
     assert first < FIRST_VISIT_S
     assert min(seconds) < SECOND_VISIT_S
+
+
+def test_the_page_stays_free_while_it_streams(visitor: Visitor) -> None:
+    visitor.open("chat/index.html")
+    visitor.ask(QUESTION)
+    visitor.wait_for_answer()
+
+    def longest() -> float:
+        visitor.long_tasks()
+        visitor.ask("Tell me a short story.")
+        visitor.wait_for_answer()
+        return max(visitor.long_tasks(), default=0.0)
+
+    blocked_ms = best(longest, LONGEST_TASK_MS)
+    print(f"longest task {blocked_ms:.0f} ms")
+    assert blocked_ms < LONGEST_TASK_MS
+    visitor.close()
 
 
 @pytest.mark.browser
