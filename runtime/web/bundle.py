@@ -7,8 +7,8 @@
     engine/runtime.zip                the engine's Python
     engine/snapshot.bin               the memory of a booted Python with the engine imported, gzip
 
-Built once into `dist/` beside this file and copied from there: a second build with unchanged
-sources only copies. It needs Node, so nothing of the engine imports it.
+Built once into `dist/` beside this file, under the digest of its sources, and copied from there: a
+second build with unchanged sources only copies. It needs Node, so nothing of the engine imports it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .python_archive import python_archive
 
 WEB = Path(__file__).resolve().parent
 DIST = WEB / "dist"
-STAMP = "stamp"
+UNFINISHED = "unfinished-"
 PYODIDE = (
     "pyodide.mjs",
     "pyodide.asm.mjs",
@@ -51,26 +51,32 @@ def build_engine(out: Path) -> None:
     """Leave the complete engine in the folder `out`; raises NodeError."""
     install_packages()
     archive = python_archive()
-    stamp = _digest_of_sources(archive)
-    if not (DIST / STAMP).is_file() or (DIST / STAMP).read_text(encoding="ascii") != stamp:
-        _build(archive, stamp)
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(DIST, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(STAMP))
+    built = DIST / _digest_of_sources(archive)[:16]
+    if not built.is_dir():
+        _build(archive, built)
+    shutil.copytree(built, out, dirs_exist_ok=True)
 
 
-def _build(archive: bytes, stamp: str) -> None:
-    """Build into a new folder that then takes the place of `dist`, so that it is never half."""
-    with tempfile.TemporaryDirectory(dir=WEB, prefix=".dist-") as folder:
-        building = Path(folder) / "dist"
+def _build(archive: bytes, built: Path) -> None:
+    """Fill a new folder and give it its name at the end, so that no build is ever half there."""
+    DIST.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=DIST, prefix=UNFINISHED) as folder:
+        building = Path(folder) / "engine"
         building.mkdir()
         _bundle_scripts(building)
         (building / "client.d.ts").write_text(bundle_declarations(), encoding="utf-8")
         (building / "runtime.zip").write_bytes(archive)
         _copy_pyodide(building / "pyodide")
         _make_snapshot(building)
-        (building / STAMP).write_text(stamp, encoding="ascii")
-        shutil.rmtree(DIST, ignore_errors=True)
-        building.rename(DIST)
+        try:
+            building.rename(built)
+        except OSError:
+            # Another process has built the same meanwhile.
+            if not built.is_dir():
+                raise
+    for former in DIST.iterdir():
+        if former != built and not former.name.startswith(UNFINISHED):
+            shutil.rmtree(former, ignore_errors=True)
 
 
 def _bundle_scripts(out: Path) -> None:
