@@ -51,6 +51,8 @@ export function renderBlock(token: MarkedToken): DocumentFragment {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ["align", "class", "href", "start"],
     ALLOWED_URI_REGEXP: SAFE_LINK,
+    // Else these would have to be addresses, too.
+    ADD_URI_SAFE_ATTR: ["align", "class", "start"],
     ALLOW_ARIA_ATTR: false,
     ALLOW_DATA_ATTR: false,
     RETURN_DOM_FRAGMENT: true,

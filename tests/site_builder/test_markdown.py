@@ -99,6 +99,16 @@ def test_streaming_ends_where_rendering_at_once_does(reader: Guest, name: str) -
     assert answer_with(reader, DOCUMENTS[name], 100_000) == streamed
 
 
+def test_lists_keep_their_first_number_tables_their_sides_and_code_its_language(
+    reader: Guest,
+) -> None:
+    text = "7. seven\n\n   ```rust\n   let a;\n   ```\n\n| a | b |\n| - | -: |\n| 1 | 2 |\n"
+    html = answer_with(reader, text, 5)
+    assert '<ol start="7">' in html
+    assert '<td align="right">2</td>' in html
+    assert "<span>rust</span>" in html
+
+
 def test_a_long_list_is_one_list_however_it_came(reader: Guest) -> None:
     text = "".join(f"{i}. item *{i}*\n" for i in range(1, 61)) + "\nAfter.\n"
     streamed = answer_with(reader, text, 2)
