@@ -94,7 +94,9 @@ def _digest_of_sources() -> str:
     total = hashlib.sha256()
     for name in sorted(filter(None, names.split("\0"))):
         if (ROOT / name).is_file():
-            total.update(name.encode() + b"\0" + hashlib.sha256((ROOT / name).read_bytes()).digest())
+            total.update(
+                name.encode() + b"\0" + hashlib.sha256((ROOT / name).read_bytes()).digest()
+            )
     return total.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ async def answer_in_firefox(site: str, blank: str) -> tuple[Any, Any]:
 def test_firefox_writes_the_reference_tokens(server: FaultServer, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<!doctype html><html lang='en'><title>b</title></html>")
     server.mounts["/blank/"] = tmp_path
-    info, answer = asyncio.run(answer_in_firefox(server.url + PREFIX, server.url + "/blank/"))
+    work = answer_in_firefox(server.url + PREFIX, server.url + "/blank/")
+    with ThreadPoolExecutor() as pool:  # this thread may belong to Playwright's event loop
+        info, answer = pool.submit(asyncio.run, work).result()
     assert info["model"]["variant"] == "f16", info
     choice = answer["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == reference_answer("q4")

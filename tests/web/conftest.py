@@ -1,13 +1,12 @@
-"""Chromium on its software adapter, and the engine's parts served to it."""
+"""The engine's parts, served to the Chromium that all tests share."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from runtime.web.bundle import build_engine
 from runtime.web.node import run_esbuild
@@ -15,12 +14,6 @@ from tests.web.fault_server import FaultServer
 from tests.web.toy_hub import write_toy_hub
 
 HERE = Path(__file__).parent
-FLAGS = [
-    "--no-sandbox",
-    "--enable-unsafe-webgpu",
-    "--use-webgpu-adapter=swiftshader",
-    "--enable-features=Vulkan",
-]
 PAGE = """<!doctype html><html lang="en"><title>test</title>
 <script type="module" src="/harness.js"></script></html>"""
 
@@ -49,16 +42,6 @@ def server(web_folder: Path) -> Iterator[FaultServer]:
     """A server of its own for each test: faults and counts do not leak."""
     with FaultServer({"/": web_folder}) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One browser for all tests; each test has a profile of its own."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
