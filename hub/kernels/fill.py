@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from runtime.plan import Expr
+from runtime.plan import Expr, Uniform
 
 from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols
 from .template import render
@@ -24,7 +24,7 @@ def fill(op: Op, profile: Profile) -> LibraryKernel:
     kind = op.text("kind")
     assert kind in KINDS, kind
     count = op.integer("count")
-    values: dict[str, object] = {"kind": kind, "count": count, "seeded": kind in _SEEDED}
+    values: dict[str, object] = {"kind": kind, "seeded": kind in _SEEDED}
     if kind == "scales":
         exponent = op.integer("exponent", -7)
         values |= {"exponent": exponent, "exponent_bits": ((exponent + 15) << 10) * 0x10001}
@@ -32,12 +32,15 @@ def fill(op: Op, profile: Profile) -> LibraryKernel:
         half = op.integer("half")
         step = -math.log2(op.number("theta", 10000.0)) / half
         values |= {"half": half, "step": f"{step:.9e}"}
+    # The size is a uniform and not in the header: one text serves every buffer of its kind.
+    sizeless = Op(op.name, {key: value for key, value in op.attrs.items() if key != "count"})
+    seed = symbols("seed") if kind in _SEEDED else ()
     return render(
-        op,
+        sizeless,
         profile,
         template="fill",
         values=values,
         grid=folded(ceil_div(Expr(count), 64)),
         writes=(0,),
-        uniforms=symbols("seed") if kind in _SEEDED else (),
+        uniforms=(Uniform("u32", Expr(count)), *seed),
     )
