@@ -1,5 +1,8 @@
 """Measuring a loaded model: prefill, decode and device time, on tokens that mean nothing.
 
+Each run and each token is reported as progress (stages "prefill" and "decode", unit "tokens"), so
+that a page can take the times where it stands, with nothing excluded.
+
 Every number is wall clock as a caller sees it; `gpu_ms_per_token` is the time of a decode step
 with the queue kept full and nothing read back, which on an idle device is the device's own time.
 """
@@ -49,7 +52,7 @@ async def bench(
         _check_fits(model, request)
         runs = []
         for index in range(request.runs):
-            runs.append(await _run(model, request, index, signal))
+            runs.append(await _run(model, request, index, signal, on_progress))
             on_progress(Progress("bench", index + 1, request.runs, "runs"))
     plan = model.session.plan
     return {
@@ -76,14 +79,20 @@ def _check_fits(model: LoadedModel, request: BenchRequest) -> None:
 
 
 async def _run(
-    model: LoadedModel, request: BenchRequest, index: int, signal: AbortSignal
+    model: LoadedModel,
+    request: BenchRequest,
+    index: int,
+    signal: AbortSignal,
+    on_progress: OnProgress,
 ) -> dict[str, Any]:
     # A different prompt each run, so that no run finds the one before in the cache.
     vocab = model.session.plan.vocab_size
     prompt = tuple((index + 1 + 7919 * i) % vocab for i in range(request.prompt))
     generation = Generation(prompt, SamplingParams(temperature=0.0), max_tokens=request.new)
+    on_progress(Progress("prefill", 0, request.prompt, "tokens"))
     started = time.perf_counter()
-    times = await _token_times(model.session.generate(generation, signal=signal))
+    tokens = model.session.generate(generation, signal=signal)
+    times = await _token_times(tokens, request.new, on_progress)
     gpu_s = await model.session.time_steps(min(QUEUED_STEPS, request.new))
     return {
         "prompt_tokens": request.prompt,
@@ -95,6 +104,12 @@ async def _run(
     }
 
 
-async def _token_times(tokens: AsyncGenerator[int]) -> list[float]:
+async def _token_times(
+    tokens: AsyncGenerator[int], total: int, on_progress: OnProgress
+) -> list[float]:
+    times: list[float] = []
     async with aclosing(tokens):
-        return [time.perf_counter() async for _ in tokens]
+        async for _ in tokens:
+            times.append(time.perf_counter())
+            on_progress(Progress("decode", len(times), total, "tokens"))
+    return times

@@ -53,13 +53,48 @@ async function measure(id: string, options: BenchOptions = {}): Promise<BenchRes
   try {
     engine = await startEngine({ variant, weights, ...signal });
     const request = { id, prompt, new: added, runs };
-    const done = await engine.bench(request, { onProgress: showProgress, ...signal });
-    const result = done as unknown as BenchResult;
+    const clock = new PageClock();
+    const onProgress = (progress: Progress): void => clock.note(progress);
+    const done = await engine.bench(request, { onProgress, ...signal });
+    const result = clock.applyTo(done as unknown as BenchResult);
     showResult(result);
     return result;
   } finally {
     await engine?.close();
   }
+}
+
+/** Takes the times of a benchmark as this page sees its tokens arrive. */
+class PageClock {
+  readonly #runs: { readonly started: number; readonly tokens: number[] }[] = [];
+
+  note(progress: Progress): void {
+    const now = performance.now();
+    if (progress.stage === "prefill") this.#runs.push({ started: now, tokens: [] });
+    else if (progress.stage === "decode") this.#runs.at(-1)?.tokens.push(now);
+    else showProgress(progress);
+  }
+
+  /** `result` with the engine's own times replaced by the page's. */
+  applyTo(result: BenchResult): BenchResult {
+    const runs = result.runs.map((run, index) => {
+      const { started = 0, tokens = [] } = this.#runs[index] ?? {};
+      const first = tokens[0] ?? started;
+      const last = tokens.at(-1) ?? first;
+      return {
+        ...run,
+        new_tokens: tokens.length,
+        ttft_ms: rounded(first - started),
+        prefill_tok_s: rounded((1000 * run.prompt_tokens) / (first - started)),
+        decode_tok_s: rounded((1000 * (tokens.length - 1)) / (last - first)),
+      };
+    });
+    return { ...result, runs };
+  }
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
 }
 
 const STAGES: Readonly<Record<string, string>> = {
