@@ -16,9 +16,10 @@ export PYTHONPATH := $(CURDIR)
 export NO_MKDOCS_2_WARNING := 1
 
 PIP := $(VENV)/bin/python -m pip install -q -c constraints.txt
-PYTEST := python -m pytest
+PYTEST := python -m pytest -q
+RESULTS := build/test-results
 
-.PHONY: help demo site test lint types unit serial test-reference docs bench clean
+.PHONY: help demo site test lint types unit gpu browser test-reference docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -69,9 +70,11 @@ $(STAMPS)/browsers: $(STAMPS)/dev tests/browser/install.sh
 
 # --- checks --------------------------------------------------------------------------------------
 
-# Pytest runs last, so that its closing line is the last line.
+# Pytest runs last, and the last line is its closing line over all its runs.
 test: lint types docs
-	@$(MAKE) --no-print-directory unit serial
+	@rm -rf $(RESULTS)
+	@$(MAKE) --no-print-directory unit gpu browser
+	@python -m tests.closing_line $(RESULTS)
 
 lint: $(STAMPS)/dev
 	@echo "==> ruff"
@@ -85,11 +88,15 @@ types: $(STAMPS)/dev $(STAMPS)/node_modules
 
 unit: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
 	@echo "==> tests side by side"
-	@$(PYTEST) -n $(JOBS) -m "not gpu and not browser"
+	@$(PYTEST) -n $(JOBS) -m "not gpu and not browser" --junitxml=$(RESULTS)/unit.xml
 
-serial: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
-	@echo "==> tests that run alone: GPU drivers and browsers"
-	@$(PYTEST) -m "gpu or browser"
+gpu: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
+	@echo "==> tests on software GPU drivers, one by one"
+	@$(PYTEST) -m "gpu and not browser" --junitxml=$(RESULTS)/gpu.xml
+
+browser: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
+	@echo "==> tests in browsers, one by one"
+	@$(PYTEST) -m browser --junitxml=$(RESULTS)/browser.xml
 
 test-reference: $(REFERENCE)/stamp
 	@echo "==> computing the reference again with transformers"

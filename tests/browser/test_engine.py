@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
@@ -15,7 +16,7 @@ from tests.reference.checkpoints import GUIDE_QUESTION, PRESS_GUIDE
 from tests.web.fault_server import Fault, FaultServer
 
 BLANK = "/blank/"
-REFUSED = (
+REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"messages": []}, "bad_request"),
     ({"messages": [{"role": "robot", "content": "hi"}]}, "bad_request"),
     (ask("hi", temperature=-1), "bad_request"),
