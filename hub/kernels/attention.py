@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from runtime.plan import Expr
 
-from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
+from .kernel import KernelSequence, LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
 from .template import render
 
 
@@ -32,15 +32,22 @@ def rope_append(op: Op, profile: Profile) -> LibraryKernel:
     )
 
 
-def attention(op: Op, profile: Profile) -> LibraryKernel:
+def attention(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     """q f32[n, H*D], page_table, k_cache, v_cache, out f32[n, H*D]; causal, grouped-query.
 
-    `window` > 0 limits a token to that many positions including its own.
+    `window` > 0 limits a token to that many positions including its own. For one token a GPU
+    splits the keys over workgroups and merges what they found (arXiv 2205.14135).
     """
     values = _cache_values(op, profile)
+    values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
+    if op.dynamic or profile.software:
+        return _whole(op, profile, values)
+    return _split(op, profile, values)
+
+
+def _whole(op: Op, profile: Profile, values: dict[str, object]) -> LibraryKernel:
     shape = _attention_shape(op, profile)
     values |= shape
-    values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
     return render(
         op,
         profile,
@@ -63,7 +70,7 @@ def _attention_shape(op: Op, profile: Profile) -> dict[str, int]:
         threads, keys = 16, 2
     else:
         group, keys = 1, 1
-        threads = 64 if op.dynamic else 128
+        threads = 64
     return {
         "quads": quads,
         "group": group,
@@ -71,6 +78,62 @@ def _attention_shape(op: Op, profile: Profile) -> dict[str, int]:
         "keys": keys,
         "columns": -(-quads // threads),
         "slices": max(1, threads // quads),
+    }
+
+
+def _split(op: Op, profile: Profile, values: dict[str, object]) -> KernelSequence:
+    """A share of the keys a workgroup, then one workgroup a head to merge the shares."""
+    heads, head_dim = op.integer("heads"), op.integer("head_dim")
+    shape = _split_shape(heads, op.integer("kv_heads"), head_dim // 4)
+    splits = shape["splits"]
+    share = render(
+        op,
+        profile,
+        template="attention_split",
+        values=values | shape,
+        grid=(Expr(heads // shape["group"]), Expr(splits), Expr(1)),
+        writes=(4, 5),
+        uniforms=symbols("pos"),
+        enables=_enables(values),
+        part="split",
+    )
+    merge = render(
+        op,
+        profile,
+        template="attention_merge",
+        values=values | shape | {"threads": 128, "slices": 128 // shape["quads"]},
+        grid=(Expr(heads), Expr(1), Expr(1)),
+        writes=(2,),
+        part="merge",
+    )
+    return KernelSequence(
+        ((share, (0, 1, 2, 3, 5, 6)), (merge, (5, 6, 4))),
+        (splits * heads * head_dim * 4, splits * heads * 8),
+    )
+
+
+def _split_shape(heads: int, kv_heads: int, quads: int) -> dict[str, int]:
+    """How decode attention is cut; what a workgroup keeps stays under 16 KiB for every shape.
+
+    Query heads of one KV head share its keys. The splits fill a large GPU several times over at
+    any number of heads, and are few enough that a merge reads little.
+    """
+    assert quads <= 128, quads
+    group = _largest_divisor(heads // kv_heads, 8 if quads <= 64 else 4)
+    threads = 128 if group <= 4 else 64
+    most_lanes = 8 if group <= 4 else 4
+    lanes = min(most_lanes, 1 << (quads.bit_length() - 1))
+    block = max(64 if group <= 2 else 32, threads // lanes)
+    return {
+        "quads": quads,
+        "group": group,
+        "splits": min(64, max(16, 256 * group // heads)),
+        "threads": threads,
+        "lanes": lanes,
+        "block": block,
+        "keys": block * lanes // threads,
+        "stride": group * block + 32 // lanes,
+        "slices": threads // quads,
     }
 
 

@@ -61,7 +61,7 @@ def _kernel(profile: Profile, scheme: str, tokens: int, rows: int, cols: int) ->
         "epilogue": "none",
     }
     kernel = kernel_for(Op("matmul", attrs), profile)
-    assert kernel is not None
+    assert isinstance(kernel, LibraryKernel)
     return kernel
 
 

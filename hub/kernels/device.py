@@ -15,7 +15,7 @@ import numpy as np
 import wgpu
 from numpy.typing import NDArray
 
-from .kernel import LibraryKernel
+from .kernel import KernelSequence, LibraryKernel
 
 Array = NDArray[Any]
 
@@ -69,13 +69,26 @@ class KernelDevice:
         self._pipelines: dict[str, Any] = {}
 
     def run(
-        self, kernel: LibraryKernel, arrays: Sequence[Array], symbols: Mapping[str, int]
+        self,
+        kernel: LibraryKernel | KernelSequence,
+        arrays: Sequence[Array],
+        symbols: Mapping[str, int],
     ) -> list[Array]:
-        """Dispatch once; the arrays as the written bindings left them, in binding order."""
+        """Run once; the arrays as the written arguments are left, in the order of arguments.
+
+        Temporaries start as all ones, which is NaN: a kernel may not rely on zeros in them.
+        """
         buffers = [self._buffer(array) for array in arrays]
-        self._dispatch(self._pipeline(kernel), kernel, buffers, symbols, 1)
+        if isinstance(kernel, LibraryKernel):
+            parts = [(kernel, tuple(range(len(arrays))))]
+        else:
+            parts = list(kernel.kernels)
+            buffers += [self._buffer(np.full(n, 0xFF, np.uint8)) for n in kernel.scratch]
+        for part, ids in parts:
+            self._dispatch(self._pipeline(part), part, [buffers[i] for i in ids], symbols, 1)
+        written = {ids[index] for part, ids in parts for index in part.writes}
         results = []
-        for index in kernel.writes:
+        for index in sorted(i for i in written if i < len(arrays)):
             data = self._device.queue.read_buffer(buffers[index])
             array = arrays[index]
             flat = np.frombuffer(data, np.uint8)[: array.nbytes].view(array.dtype)

@@ -108,9 +108,16 @@ class KernelSequence:
     scratch: tuple[int, ...]
 
 
-def kernel_name(op: Op, wgsl: str) -> str:
-    """A name that tells the op and is unique to the text: `matmul_3f2a9c01d4`."""
-    return f"{op.name}_{hashlib.sha256(wgsl.encode()).hexdigest()[:10]}"
+def dispatches(kernel: LibraryKernel | KernelSequence) -> tuple[LibraryKernel, ...]:
+    """The kernels of one op in the order they run."""
+    if isinstance(kernel, LibraryKernel):
+        return (kernel,)
+    return tuple(part for part, _ in kernel.kernels)
+
+
+def kernel_name(name: str, wgsl: str) -> str:
+    """A name that tells what it does and is unique to the text: `matmul_3f2a9c01d4`."""
+    return f"{name}_{hashlib.sha256(wgsl.encode()).hexdigest()[:10]}"
 
 
 def ceil_div(value: Expr, divisor: int) -> Expr:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from .attention import attention, rope_append
 from .embedding import embedding
 from .fill import fill
-from .kernel import LibraryKernel, Op, Profile
+from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
 from .rows import last_row, rms_norm
 from .sampling import argmax, count, reset, sample
 
-KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel]] = {
+KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "argmax": argmax,
     "attention": attention,
     "count": count,
@@ -28,8 +28,8 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel]] = {
 }
 
 
-def kernel_for(op: Op, profile: Profile) -> LibraryKernel | None:
-    """The library's kernel for `op` on `profile`; None when it has none and TVM's is used.
+def kernel_for(op: Op, profile: Profile) -> LibraryKernel | KernelSequence | None:
+    """The library's kernel or kernels for `op` on `profile`; None leaves the op to TVM.
 
     Attributes an op's kernel cannot honour are a mistake of the caller (AssertionError, KeyError).
     """

@@ -40,10 +40,12 @@ def render(
     uniforms: tuple[Uniform, ...] = (),
     enables: tuple[str, ...] = (),
     any_n: bool = False,
+    part: str = "",
 ) -> LibraryKernel:
     """The kernel of `op` from `template`.wgsl.jinja; `enables` become lines of their own.
 
     `any_n` leaves the number of rows out of the header: one text then serves one token and many.
+    `part` names one of an op's several dispatches.
     """
     source = _environment().get_template(f"{template}.wgsl.jinja")
     body = source.render(op=op, fold=FOLD, dynamic=op.dynamic, **values)
@@ -51,6 +53,7 @@ def render(
     attrs = " ".join(
         f"{key}={value}" for key, value in sorted(op.attrs.items()) if not (any_n and key == "n")
     )
-    lines += [f"// {op.name} [{profile.name}] {attrs}".rstrip(), body]
+    name = f"{op.name}_{part}" if part else op.name
+    lines += [f"// {name} [{profile.name}] {attrs}".rstrip(), body]
     wgsl = "\n".join(lines)
-    return LibraryKernel(kernel_name(op, wgsl), wgsl, uniforms, grid, writes)
+    return LibraryKernel(kernel_name(name, wgsl), wgsl, uniforms, grid, writes)

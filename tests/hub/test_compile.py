@@ -43,9 +43,12 @@ def test_variants_come_from_most_to_least_demanding(tiny: tuple[Plan, ...]) -> N
     ]
 
 
-def test_decode_is_eight_dispatches_a_layer(tiny: tuple[Plan, ...]) -> None:
+def test_decode_is_nine_dispatches_a_layer_and_eight_on_processors(
+    tiny: tuple[Plan, ...],
+) -> None:
     for plan in tiny:
-        assert len(plan.entries["decode"].steps) == 8 * 2 + 3
+        layer = 8 if plan.variant == "software" else 9
+        assert len(plan.entries["decode"].steps) == layer * 2 + 3
         assert len(plan.entries["prefill"].steps) == 8 * 2 + 4
 
 

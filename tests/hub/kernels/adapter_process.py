@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hub.kernels import LibraryKernel
+from hub.kernels import KernelSequence, LibraryKernel
 from hub.kernels.device import driver_file
 
 Array = NDArray[Any]
@@ -34,9 +34,12 @@ class AdapterProcess:
         self.description, self.features = self._answer()
 
     def run(
-        self, kernel: LibraryKernel, arrays: Sequence[Array], symbols: Mapping[str, int]
+        self,
+        kernel: LibraryKernel | KernelSequence,
+        arrays: Sequence[Array],
+        symbols: Mapping[str, int],
     ) -> list[Array]:
-        """The written arrays after one dispatch; a failure there is raised here with its text."""
+        """The written arrays after one run; a failure there is raised here with its text."""
         self._connection.send((kernel, list(arrays), dict(symbols)))
         result: list[Array] = self._answer()
         return result

@@ -103,6 +103,38 @@ def test_attention_sees_its_past_within_the_window(trial: Trial, case: Case) -> 
             assert_close(got, want, trial.tolerance)
 
 
+DECODES = {
+    **{f"d64-ratio-{ratio}": Case(64, 2 * ratio, 2) for ratio in range(1, 9)},
+    "d64-ratio-14": Case(64, 14, 1),
+    "d64-many-heads": Case(64, 32, 32, page_size=32),
+    "d96-ratio-1": Case(96, 4, 4),
+    "d128-ratio-8": Case(128, 8, 1, page_size=64),
+    "d128-window": Case(128, 8, 2, window=37),
+    "d256-ratio-4": Case(256, 4, 1, page_size=32),
+    "d256-ratio-8-window": Case(256, 8, 1, window=256),
+    "d512-ratio-4": Case(512, 4, 1),
+    "d8-ratio-4": Case(8, 4, 1, page_size=4),
+}
+AT = (0, 1, 2, 30, 31, 32, 63, 64, 65, 576, 2500)
+"""Around the number of splits, 16 to 64, where some of them have nothing, one or two keys."""
+
+
+@pytest.mark.parametrize("case", DECODES.values(), ids=DECODES)
+def test_decode_attention_is_the_same_at_every_position(trial: Trial, case: Case) -> None:
+    rng = np.random.default_rng(case.heads)
+    scale = case.head_dim**-0.5
+    attrs = case.attrs(trial) | {"window": case.window, "scale": scale}
+    table, keys, values = case.cache(rng, trial, AT[-1] + 1)
+    for pos in AT:
+        q = normal(rng, 1, case.heads * case.head_dim) * 3
+        arrays = [q, table, keys, values, q * 0]
+        (got,) = trial.run("attention", arrays, attrs=attrs, pos=pos)
+        want = reference.attention(
+            q, table, keys, values, heads=case.heads, window=case.window, scale=scale, pos=pos
+        )
+        assert_close(got, want, trial.tolerance)
+
+
 def test_attention_with_one_overwhelming_score_returns_that_value(trial: Trial) -> None:
     """Scores hundreds apart neither overflow nor divide zero by zero."""
     case = Case(32, 2, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hub.kernels import PROFILES, Op, kernel_for, reference
+from hub.kernels import PROFILES, LibraryKernel, Op, kernel_for, reference
 from tests.hub.kernels.trial import Trial, assert_close
 
 WORDS = 6400
@@ -47,6 +47,6 @@ def test_a_fill_of_more_workgroups_than_one_dimension_takes_reaches_its_end(tria
 
 def test_the_largest_buffer_fits_the_grid() -> None:
     kernel = kernel_for(Op("fill", {"kind": "bits", "count": 2**28}), PROFILES["base"])
-    assert kernel is not None
+    assert isinstance(kernel, LibraryKernel)
     x, y, z = (side.evaluate({}) for side in kernel.grid)
     assert x * y * z * 64 >= 2**28 and max(x, y, z) <= 65535

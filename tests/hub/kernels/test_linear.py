@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hub.kernels import reference
+from hub.kernels import LibraryKernel, reference
 from hub.kernels.reference_sampling import Sampler
 from hub.schemes import SCHEMES
 from tests.hub.kernels.trial import CALLS, FEW, Attrs, Trial, assert_close, matrix, normal
@@ -118,6 +118,7 @@ def test_a_kernel_with_a_wrong_zero_point_is_noticed(trial: Trial, dynamic: bool
         "epilogue": "none",
     }
     kernel = trial.kernel("matmul", attrs, dynamic=dynamic)
+    assert isinstance(kernel, LibraryKernel)
     broken = dataclasses.replace(kernel, wgsl=kernel.wgsl.replace("8.0", "7.0"))
     assert broken.wgsl != kernel.wgsl
     (got,) = trial.adapter.run(broken, [x, *buffers, out], {"n": 1})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from hub.kernels import PROFILES, kernel_for
+from hub.kernels import PROFILES, dispatches, kernel_for
 from tests.hub.kernels.test_library import LLAMA
 
 CHECK = """async ({texts, pipelines}) => {
@@ -44,7 +44,8 @@ def page(chromium: Browser) -> Any:
 def texts(profile: str) -> list[str]:
     ops = LLAMA["tiny"](PROFILES[profile])
     kernels = [kernel_for(op, PROFILES[profile]) for op in ops]
-    return list(dict.fromkeys(kernel.wgsl for kernel in kernels if kernel is not None))
+    parts = [part for kernel in kernels if kernel is not None for part in dispatches(kernel)]
+    return list(dict.fromkeys(part.wgsl for part in parts))
 
 
 def complaints(result: dict[str, Any], sources: list[str]) -> str:

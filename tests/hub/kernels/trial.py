@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from hub.kernels import LibraryKernel, Op, Profile, kernel_for
+from hub.kernels import KernelSequence, LibraryKernel, Op, Profile, kernel_for
 from hub.schemes import SCHEMES
 
 Array = NDArray[Any]
@@ -27,7 +27,10 @@ class Runner(Protocol):
     """What runs a kernel."""
 
     def run(
-        self, kernel: LibraryKernel, arrays: Sequence[Array], symbols: Mapping[str, int]
+        self,
+        kernel: LibraryKernel | KernelSequence,
+        arrays: Sequence[Array],
+        symbols: Mapping[str, int],
     ) -> list[Array]: ...
 
 
@@ -38,8 +41,10 @@ class Trial:
     adapter: Runner
     profile: Profile
 
-    def kernel(self, name: str, attrs: Attrs, *, dynamic: bool = False) -> LibraryKernel:
-        """The kernel of an op whose `n` is the symbol when `dynamic`, else 1."""
+    def kernel(
+        self, name: str, attrs: Attrs, *, dynamic: bool = False
+    ) -> LibraryKernel | KernelSequence:
+        """The kernel or kernels of an op whose `n` is the symbol when `dynamic`, else 1."""
         kernel = kernel_for(Op(name, {**attrs, "n": "n" if dynamic else 1}), self.profile)
         assert kernel is not None, name
         return kernel
