@@ -18,17 +18,50 @@ from __future__ import annotations
 
 from runtime.plan import Expr
 
-from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .kernel import KernelSequence, LibraryKernel, Op, Profile, ceil_div, folded, symbols
 from .template import render
 
 _ONE = Expr(1)
+_ALONE = (_ONE, _ONE, _ONE)
+THREADS = 256
+SOFTWARE_THREADS = 64
 
 
-def argmax(op: Op, profile: Profile) -> LibraryKernel:
-    """logits f32[vocab], token i32[1]: the lowest index among the largest; NaN is smallest."""
-    values = {"vocab": op.integer("vocab"), "threads": _threads(profile)}
-    grid = (_ONE, _ONE, _ONE)
-    return render(op, profile, template="argmax", values=values, grid=grid, writes=(1,))
+def argmax(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
+    """logits f32[vocab], token i32[1]: the lowest index among the largest; NaN is smallest.
+
+    A GPU looks at shares of the vocabulary first, then at the best of each.
+    """
+    if profile.software:
+        values = {"vocab": op.integer("vocab"), "threads": SOFTWARE_THREADS}
+        return render(op, profile, template="argmax", values=values, grid=_ALONE, writes=(1,))
+    shares = _shares(op.integer("vocab"))
+    share = render(
+        op,
+        profile,
+        template="argmax_share",
+        values=shares,
+        grid=(Expr(shares["parts"]), _ONE, _ONE),
+        writes=(1,),
+        part="share",
+    )
+    merge = render(
+        op,
+        profile,
+        template="argmax_merge",
+        values=shares,
+        grid=_ALONE,
+        writes=(1,),
+        part="merge",
+    )
+    return KernelSequence(((share, (0, 2)), (merge, (2, 1))), (shares["parts"] * 8,))
+
+
+def _shares(vocab: int) -> dict[str, int]:
+    """How a vocabulary is cut: no more workgroups than the threads of the one that ends it."""
+    each = max(4, -(-vocab // THREADS**2))
+    parts = -(-vocab // (each * THREADS))
+    return {"vocab": vocab, "threads": THREADS, "each": each, "parts": parts}
 
 
 def sample(op: Op, profile: Profile) -> LibraryKernel:

@@ -68,6 +68,22 @@ def test_argmax_is_the_lowest_index_among_equals(trial: Trial, vocab: int) -> No
         assert token[0] == reference.argmax(logits), trick
 
 
+@pytest.mark.parametrize("vocab", [1, 1023, 1024, 1025, 128256, 262144, 300001])
+def test_argmax_of_equals_in_other_workgroups_is_the_first(trial: Trial, vocab: int) -> None:
+    """Workgroups take 1024 tokens or more: neighbours of these bounds meet in the second step."""
+    rng = np.random.default_rng(vocab)
+    bounds = [0, 255, 256, 1023, 1024, 1279, 1280, vocab // 2, vocab - 1025, vocab - 2, vocab - 1]
+    places = sorted({place for place in bounds if 0 <= place < vocab})
+    for skip in range(0, len(places), 3):
+        logits = normal(rng, vocab)
+        logits[places[skip:]] = 9
+        (token,) = trial.run("argmax", [logits, np.zeros(1, np.int32)], attrs={"vocab": vocab})
+        assert token[0] == places[skip]
+    logits[:] = np.nan
+    (token,) = trial.run("argmax", [logits, np.zeros(1, np.int32)], attrs={"vocab": vocab})
+    assert token[0] == 0
+
+
 @pytest.mark.parametrize("vocab", VOCABS)
 def test_sample_draws_the_reference_token(trial: Trial, vocab: int) -> None:
     """A different token is allowed only where the reference says that rounding may decide."""
