@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runtime.plan import Buffer
@@ -53,16 +54,17 @@ class Family(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleShape:
-    """What a plan variant fixes besides the model: context, pages, KV element type."""
+    """What a plan variant fixes besides the model; sizes in tokens, `kv_dtype` "f32" or "f16"."""
 
-    __slots__ = ("context", "kv_dtype", "page_size", "prefill_chunk")
+    context: int
+    page_size: int
+    prefill_chunk: int
+    kv_dtype: str
 
-    def __init__(self, *, context: int, page_size: int, prefill_chunk: int, kv_dtype: str) -> None:
-        self.context, self.page_size = context, page_size
-        self.prefill_chunk, self.kv_dtype = prefill_chunk, kv_dtype
 
-
+@dataclass(frozen=True, slots=True)
 class Module:
     """A Relax module with the plan buffer behind each parameter of each function.
 
@@ -70,16 +72,10 @@ class Module:
     `outputs[function]` the buffers of the results; `caches` declares the KV buffers.
     """
 
-    __slots__ = ("caches", "inputs", "ir", "outputs")
-
-    def __init__(
-        self,
-        ir: Any,
-        inputs: Mapping[str, tuple[str, ...]],
-        outputs: Mapping[str, tuple[str, ...]],
-        caches: tuple[Buffer, ...],
-    ) -> None:
-        self.ir, self.inputs, self.outputs, self.caches = ir, inputs, outputs, caches
+    ir: Any
+    inputs: Mapping[str, tuple[str, ...]]
+    outputs: Mapping[str, tuple[str, ...]]
+    caches: tuple[Buffer, ...]
 
 
 class Reader:
@@ -119,6 +115,3 @@ class Reader:
                 f"config.json: {key} = {value!r} is not known to the family {self._family!r}; "
                 "computing the model without it could be wrong"
             )
-
-
-CheckTensor = Callable[[str], bool]
