@@ -77,6 +77,12 @@ def sample(logits: Array, sampler: Sampler, counts: Array, *, pos: int) -> Draw:
     return Draw(int(np.argmax(scores)), float(first - second), edge)
 
 
+def allowed(logits: Array, sampler: Sampler, counts: Array) -> Array:
+    """bool[vocab]: the tokens that top-k, top-p and min-p leave to be drawn."""
+    values = _adjusted(logits, sampler, counts)
+    return _kept(values, np.exp(values - values.max()), sampler)[0]
+
+
 def count(tokens: Array, counts: Array) -> Array:
     """`counts` with bit 31 set for every id in `tokens`."""
     result = counts.copy()

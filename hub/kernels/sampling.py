@@ -16,14 +16,16 @@ with all integers u32 and wrapping. 23 bits and a half are what a float32 below 
 
 from __future__ import annotations
 
-from runtime.plan import Expr
+from runtime.plan import Expr, Uniform
 
-from .kernel import KernelSequence, LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .kernel import Grid, KernelSequence, LibraryKernel, Op, Profile, ceil_div, folded, symbols
 from .template import render
 
 _ONE = Expr(1)
 _ALONE = (_ONE, _ONE, _ONE)
 THREADS = 256
+HELD = 8
+"""Candidates of a draw that a thread keeps in registers."""
 SOFTWARE_THREADS = 64
 
 
@@ -64,20 +66,52 @@ def _shares(vocab: int) -> dict[str, int]:
     return {"vocab": vocab, "threads": THREADS, "each": each, "parts": parts}
 
 
-def sample(op: Op, profile: Profile) -> LibraryKernel:
+def sample(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     """logits f32[vocab], sampler u32[16], counts u32[vocab], token i32[1]; uniform pos.
 
     Repetition, frequency and presence penalty, temperature, top-k (ties kept), top-p of the rest,
-    min-p, then a Gumbel-max draw; `counts[token] += 1`.
+    min-p, then a Gumbel-max draw; `counts[token] += 1`. A GPU adjusts all logits, narrows them to
+    candidates and draws, each step once.
     """
-    return render(
-        op,
-        profile,
-        template="sample",
-        values={"vocab": op.integer("vocab"), "threads": _threads(profile)},
-        grid=(_ONE, _ONE, _ONE),
-        writes=(2, 3),
-        uniforms=symbols("pos"),
+    if profile.software:
+        return render(
+            op,
+            profile,
+            template="sample",
+            values={"vocab": op.integer("vocab"), "threads": SOFTWARE_THREADS},
+            grid=_ALONE,
+            writes=(2, 3),
+            uniforms=symbols("pos"),
+        )
+    return _sample_in_steps(op, profile, _shares(op.integer("vocab")))
+
+
+def _sample_in_steps(op: Op, profile: Profile, shares: dict[str, int]) -> KernelSequence:
+    parts, tokens = shares["parts"], shares["parts"] * shares["each"] * THREADS
+
+    def step(
+        part: str, grid: Grid, writes: tuple[int, ...], uniforms: tuple[Uniform, ...]
+    ) -> LibraryKernel:
+        return render(
+            op,
+            profile,
+            template=f"sample_{part}",
+            values=shares | {"held": HELD},
+            grid=grid,
+            writes=writes,
+            uniforms=uniforms,
+            part=part,
+        )
+
+    wide = (Expr(parts), _ONE, _ONE)
+    # Temporaries: 4 values, 5 shares of the mass, 6 candidates, 7 what was found, 8 all together.
+    return KernelSequence(
+        (
+            (step("adjust", wide, (3, 4), ()), (0, 1, 2, 4, 5)),
+            (step("narrow", wide, (3, 4), symbols("pos")), (1, 4, 5, 6, 7)),
+            (step("draw", _ALONE, (1, 2, 5), symbols("pos")), (1, 2, 3, 6, 7, 8)),
+        ),
+        (tokens * 4, parts * 8, tokens * 8, (parts + 1) * 8, tokens * 8),
     )
 
 
@@ -105,7 +139,3 @@ def reset(op: Op, profile: Profile) -> LibraryKernel:
         grid=folded(ceil_div(Expr(vocab), 64)),
         writes=(0,),
     )
-
-
-def _threads(profile: Profile) -> int:
-    return 64 if profile.software else 256

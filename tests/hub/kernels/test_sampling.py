@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hub.kernels import PROFILES, KernelSequence, Op, kernel_for
 from hub.kernels import reference_sampling as reference
 from hub.kernels.reference_sampling import PROMPT_BIT, Sampler
+from tests.hub.kernels.adapter_process import AdapterProcess
 from tests.hub.kernels.trial import Trial, normal
 
 Array = NDArray[Any]
@@ -108,6 +110,86 @@ def test_sample_draws_the_reference_token(trial: Trial, vocab: int) -> None:
             assert (left == counts).all(), (name, pos)
     print(f"{ties} of {drawn} draws decided by rounding")
     assert ties <= max(1, drawn // 25)
+
+
+CUTS = {
+    "none": Sampler(temperature=0.7, seed=21),
+    "usual": Sampler(temperature=0.7, top_p=0.95, seed=22),
+    "narrow": Sampler(temperature=0.7, top_p=0.1, seed=23),
+    "almost-all": Sampler(top_p=0.9999999, seed=24),
+    "top-k-1": Sampler(top_k=1, seed=25),
+    "top-k-40": Sampler(temperature=0.7, top_k=40, top_p=0.95, seed=26),
+    "top-k-3000": Sampler(top_k=3000, top_p=0.95, min_p=1e-4, seed=27),
+    "min-p": Sampler(temperature=0.7, min_p=0.05, seed=28),
+    "min-p-in-nucleus": Sampler(temperature=1.5, top_p=0.95, min_p=0.02, seed=29),
+    "penalties": Sampler(
+        top_p=0.95, frequency_penalty=0.3, presence_penalty=-0.4, repetition_penalty=1.3, seed=30
+    ),
+}
+FORMS = ("flat", "equal", "zipf", "peaked", "certain")
+
+
+def shaped(rng: np.random.Generator, form: str, vocab: int) -> Array:
+    """Logits of a form: how much of the mass a few tokens have."""
+    if form == "flat":
+        return normal(rng, vocab) * 0.01
+    if form == "equal":
+        return np.full(vocab, -2.5, np.float32)
+    if form == "zipf":
+        return np.asarray(-1.3 * np.log(1 + rng.permutation(vocab)), np.float32)
+    logits = normal(rng, vocab) * 2
+    logits[rng.integers(0, vocab, 6)] += 14 if form == "peaked" else 200
+    return logits
+
+
+@pytest.mark.parametrize(("form", "vocab"), [*((f, 128256) for f in FORMS), ("peaked", 262144)])
+def test_a_large_vocabulary_is_cut_where_the_reference_cuts_it(
+    trial: Trial, form: str, vocab: int
+) -> None:
+    rng = np.random.default_rng(vocab + len(form))
+    counts = random_counts(rng, vocab)
+    ties = 0
+    for name, sampler in CUTS.items():
+        logits = shaped(rng, form, vocab)
+        draw = reference.sample(logits, sampler, counts, pos=7)
+        arrays = [logits, sampler.words(), counts, np.zeros(1, np.int32)]
+        left, token = trial.run("sample", arrays, attrs={"vocab": vocab}, pos=7)
+        if token[0] != draw.token:
+            ties += 1
+            assert min(draw.margin, draw.edge) < TIE, (name, int(token[0]), draw)
+        counts[token[0]] += 1
+        assert (left == counts).all(), name
+    assert ties <= 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", FORMS)
+def test_narrowing_loses_nothing_that_may_be_drawn(
+    adapters: dict[str, AdapterProcess], form: str
+) -> None:
+    """And it leaves few where a few tokens have the mass: the last step is one workgroup."""
+    vocab, lavapipe = 50000, adapters["lavapipe"]
+    rng = np.random.default_rng(len(form))
+    logits, counts = shaped(rng, form, vocab), random_counts(rng, vocab)
+    kernel = kernel_for(Op("sample", {"vocab": vocab}), PROFILES["base"])
+    assert isinstance(kernel, KernelSequence)
+    (adjust, _), (narrow, _), _ = kernel.kernels
+    values, shares, candidates, found = (np.zeros(n // 4, np.uint32) for n in kernel.scratch[:4])
+    for name, sampler in CUTS.items():
+        if sampler.top_k == 0 and sampler.top_p == 1:
+            continue
+        words = sampler.words()
+        made = lavapipe.run(adjust, [logits, words, counts, values, shares], {"pos": 0})
+        pairs, each = lavapipe.run(narrow, [words, *made, candidates, found], {"pos": 0})
+        segments = pairs.reshape(len(each) // 2 - 1, -1, 2)
+        numbers = each.reshape(-1, 2)[:-1, 0]
+        kept = np.concatenate([s[:n, 1] for s, n in zip(segments, numbers, strict=True)])
+        assert len(set(kept)) == len(kept) and (np.diff(kept // segments.shape[1]) >= 0).all()
+        may = np.flatnonzero(reference.allowed(logits, sampler, counts))
+        lost = np.setdiff1d(may, kept)
+        assert not len(lost), (name, lost[:5], len(may), len(kept))
+        if form in ("peaked", "certain") and name in ("usual", "top-k-40"):
+            assert len(kept) < 2048, (name, len(kept))
 
 
 def test_a_draw_depends_on_seed_and_position_alone(trial: Trial) -> None:
