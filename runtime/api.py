@@ -140,10 +140,7 @@ class Api:
 
     async def unload(self, model: str) -> None:
         """Free the device memory of `model`; "bad_request" when it is not the loaded one."""
-        loaded = self.engine.loaded
-        if loaded is None or loaded.documents.entry.id != model:
-            raise bad_param("model", f"{model!r} is not loaded")
-        await self.engine.unload()
+        await self.engine.unload(model)
 
     async def close(self) -> None:
         """Free the device."""

@@ -24,6 +24,7 @@ from .loading import LoadedModel, fetch_documents, load_model, read_registry
 from .manifest import Registry
 from .options import EngineOptions
 from .progress import OnProgress, ignore_progress
+from .sampling import bad_param
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,12 @@ class Engine:
         async with self._turn(signal):
             return await self._ready(model, signal, on_progress or self._on_progress)
 
-    async def unload(self) -> None:
-        """Free the loaded model's memory on the device."""
+    async def unload(self, model: str) -> None:
+        """Free `model`'s memory on the device; "bad_request" when it is not the loaded one."""
         async with self._turn(AbortSignal()):
+            # Asked in turn: a load that waited longer may have put another model in its place.
+            if self._loaded is None or self._loaded.documents.entry.id != model:
+                raise bad_param("model", f"{model!r} is not loaded")
             self._loaded = None
             await self._host.executor.release()
 
@@ -141,9 +145,13 @@ class Engine:
         return await abortable(self._load(model, on_progress), signal)
 
     async def _settled(self, model: LoadedModel) -> bool:
-        """Whether what an earlier answer left queued has run; if it failed, the device is stale."""
+        """Whether what an earlier answer left queued has run and the device is still there.
+
+        A device is lost while nobody looks, too: when the computer sleeps, or the tab is hidden.
+        """
         try:
             await model.session.settle()
+            await self._host.executor.synchronize()
         except ModelpressError:
             return False
         return True

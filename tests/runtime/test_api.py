@@ -210,6 +210,15 @@ async def test_a_device_lost_between_questions_is_not_even_noticed(open_desk: Op
     assert (await desk.chat(max_tokens=2))["choices"][0]["message"]["content"] == "xx"
 
 
+async def test_a_device_lost_while_nothing_ran_is_not_noticed_either(open_desk: OpenDesk) -> None:
+    """Bug: with nothing left queued, the loss was found, and reported, by the next question."""
+    desk = open_desk(reply("xx"))
+    await desk.chat()
+    desk.executor.lose()
+    assert (await desk.chat(max_tokens=2))["choices"][0]["message"]["content"] == "xx"
+    assert desk.executor.prepared == 2
+
+
 async def test_loading_tells_every_stage(open_desk: OpenDesk) -> None:
     stages: list[str] = []
     desk = open_desk()
@@ -316,6 +325,18 @@ async def test_unload_frees_the_model_and_only_the_loaded_one(open_desk: OpenDes
         await desk.api.unload("other")
     await desk.api.unload("fake")
     assert json.loads(await desk.api.info())["model"] is None
+
+
+async def test_unload_frees_no_model_that_was_loaded_meanwhile(open_desk: OpenDesk) -> None:
+    """Bug: the name was checked before the turn came, so a queued load's model was freed."""
+    desk = open_desk(files=fake_hub("a", "b"))
+    await desk.api.load("a")
+    loading = asyncio.ensure_future(desk.api.load("b"))
+    await asyncio.sleep(0)
+    with pytest.raises(ModelpressError, match="'a' is not loaded"):
+        await desk.api.unload("a")
+    await loading
+    assert json.loads(await desk.api.info())["model"]["id"] == "b"
 
 
 async def test_models_are_listed_as_openai_lists_them(open_desk: OpenDesk) -> None:
