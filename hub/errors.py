@@ -1,11 +1,11 @@
 """Errors of the press, each with the remedy in its message.
 
-    HubError
-    ├── CheckpointError      a checkpoint that is damaged, incomplete or of another shape
-    ├── UnsupportedError     a family, scheme or config option this version cannot compute
-    ├── SourceError          a repository that cannot be read (missing, gated, offline)
-    ├── CompileError         a kernel or plan that breaks a limit of WebGPU
-    └── OutputError          the result cannot be written (full disk, no permission)
+HubError
+├── CheckpointError      a checkpoint that is damaged, incomplete or of another shape
+├── UnsupportedError     a family, scheme or config option this version cannot compute
+├── SourceError          a repository that cannot be read (missing, gated, offline)
+├── CompileError         a kernel or plan that breaks a limit of WebGPU
+└── OutputError          the result cannot be written (full disk, no permission)
 """
 
 

@@ -49,9 +49,10 @@ class WeightSpec:
         """The row ranges that each fit one binding; one part for all but huge matrices."""
         if self.kind != "matrix":
             return (Part(self.name, 0, self.rows),)
-        row_nbytes = max(
-            4 * _count(shape) for _, _, shape in scheme.buffers(self.rows, self.cols)
-        ) // self.rows
+        row_nbytes = (
+            max(4 * _count(shape) for _, _, shape in scheme.buffers(self.rows, self.cols))
+            // self.rows
+        )
         most = max(32, BINDING_NBYTES // max(row_nbytes, 1) // 32 * 32)
         if self.rows <= most:
             return (Part(self.name, 0, self.rows),)

@@ -33,10 +33,14 @@ def tensor_shapes(shape: Architecture) -> dict[str, tuple[int, ...]]:
     queries = shape.num_attention_heads * shape.head_dim
     keys = shape.num_key_value_heads * shape.head_dim
     layer: dict[str, tuple[int, ...]] = {
-        "input_layernorm": (hidden,), "self_attn.q_proj": (queries, hidden),
-        "self_attn.k_proj": (keys, hidden), "self_attn.v_proj": (keys, hidden),
-        "self_attn.o_proj": (hidden, queries), "post_attention_layernorm": (hidden,),
-        "mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden),
+        "input_layernorm": (hidden,),
+        "self_attn.q_proj": (queries, hidden),
+        "self_attn.k_proj": (keys, hidden),
+        "self_attn.v_proj": (keys, hidden),
+        "self_attn.o_proj": (hidden, queries),
+        "post_attention_layernorm": (hidden,),
+        "mlp.gate_proj": (inner, hidden),
+        "mlp.up_proj": (inner, hidden),
         "mlp.down_proj": (hidden, inner),
     }
     names: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (shape.vocab_size, hidden)}

@@ -37,15 +37,17 @@ class Rows:
 
 def text_of(dialogue: Dialogue) -> str:
     """The dialogue as the chat template writes it."""
-    turns = (f"{TURN_START}{m['role']}\n{m['content'].strip()}{TURN_END}\n"
-             for m in dialogue.messages())
+    turns = (
+        f"{TURN_START}{m['role']}\n{m['content'].strip()}{TURN_END}\n" for m in dialogue.messages()
+    )
     return "".join(turns)
 
 
 def encode_dialogues(tokenizer: Path, count: int, seed: int, workers: int) -> list[IDS]:
     """Token ids of dialogues 0 to `count` of `seed`, in order, whatever the number of workers."""
-    shards = [(tokenizer, first, min(first + SHARD, count), seed)
-              for first in range(0, count, SHARD)]
+    shards = [
+        (tokenizer, first, min(first + SHARD, count), seed) for first in range(0, count, SHARD)
+    ]
     if workers == 1:
         return [ids for shard in shards for ids in _encode_shard(shard)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -73,8 +75,12 @@ def pack(encoded: Sequence[IDS], length: int, assistant_id: int) -> Rows:
     """First fit into rows of `length`; dialogues that are longer are left out."""
     bins = list(_first_fit(encoded, length))
     shape = (len(bins), length)
-    rows = Rows(np.zeros(shape, np.int32), np.full(shape, -1, np.int32), np.zeros(shape, np.int32),
-                np.zeros(shape, np.float32))
+    rows = Rows(
+        np.zeros(shape, np.int32),
+        np.full(shape, -1, np.int32),
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.float32),
+    )
     for row, members in enumerate(bins):
         at = 0
         for number, member in enumerate(members):

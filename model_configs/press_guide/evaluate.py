@@ -96,8 +96,10 @@ def greedy(model: LlamaForCausalLM, prompts: Sequence[list[int]]) -> list[list[i
         output = model.generate(
             torch.tensor(padded, device=device),
             attention_mask=torch.tensor(shown, device=device),
-            max_new_tokens=LONGEST_ANSWER, do_sample=False,
-            eos_token_id=END_OF_TURN_ID, pad_token_id=PAD_ID,
+            max_new_tokens=LONGEST_ANSWER,
+            do_sample=False,
+            eos_token_id=END_OF_TURN_ID,
+            pad_token_id=PAD_ID,
         )
     return [_until_end(row) for row in output[:, width:].tolist()]
 

@@ -60,8 +60,7 @@ def expand(template: str, rng: random.Random) -> str:
 
 def _draw(sequence: Sequence, rng: random.Random) -> str:
     return "".join(
-        part if isinstance(part, str) else _draw(rng.choice(part.options), rng)
-        for part in sequence
+        part if isinstance(part, str) else _draw(rng.choice(part.options), rng) for part in sequence
     )
 
 

@@ -32,46 +32,119 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 COUNT_WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 NAME_ASKS = (
-    "(list|name|give me|write|tell me|show me) {n} {k}", "can you (list|name|give me) {n} {k}",
-    "(a|make a) list of {n} {k}", "i need {n} {k}", "{n} {k}", "(please|could you) name {n} {k}",
-    "write down {n} {k}", "give [me] {n} examples of {k}", "make me a list with {n} {k}",
-    "which {n} {k} can you name", "i would like a list of {n} {k}",
+    "(list|name|give me|write|tell me|show me) {n} {k}",
+    "can you (list|name|give me) {n} {k}",
+    "(a|make a) list of {n} {k}",
+    "i need {n} {k}",
+    "{n} {k}",
+    "(please|could you) name {n} {k}",
+    "write down {n} {k}",
+    "give [me] {n} examples of {k}",
+    "make me a list with {n} {k}",
+    "which {n} {k} can you name",
+    "i would like a list of {n} {k}",
 )
 NUMBERED = ("as a numbered list", "numbered", "in a numbered list", "with numbers")
 AS_JSON = ("as json", "in json", "as a json array", "as a json list", "in json format")
 PLAIN = ("", "", "", "as a list", "as bullet points", "in a bullet list")
 FIELDS: dict[str, tuple[Any, ...]] = {
-    "age": tuple(range(1, 100)), "city": ("Rome", "Oslo", "Lima", "Cairo", "Quito", "Bern",
-                                          "Dublin", "Paris", "Delhi", "Tokyo"),
-    "colour": KINDS["colours"], "pet": KINDS["animals"], "sport": KINDS["sports"],
-    "fruit": KINDS["fruits"], "size": tuple(range(1, 60)), "price": tuple(range(1, 100)),
-    "drink": KINDS["drinks"], "year": tuple(range(1950, 2030)), "score": tuple(range(100)),
+    "age": tuple(range(1, 100)),
+    "city": ("Rome", "Oslo", "Lima", "Cairo", "Quito", "Bern", "Dublin", "Paris", "Delhi", "Tokyo"),
+    "colour": KINDS["colours"],
+    "pet": KINDS["animals"],
+    "sport": KINDS["sports"],
+    "fruit": KINDS["fruits"],
+    "size": tuple(range(1, 60)),
+    "price": tuple(range(1, 100)),
+    "drink": KINDS["drinks"],
+    "year": tuple(range(1950, 2030)),
+    "score": tuple(range(100)),
 }
-NAMES = ("Ada", "Alan", "Grace", "Linus", "Mary", "Ben", "Clara", "Erik", "Fatima", "Greta", "Hal",
-         "Ivan", "Jane", "Kim", "Lars", "Maya", "Nils", "Otto", "Pia", "Quinn", "Rita", "Sven",
-         "Tara", "Ute", "Vera", "Will", "Xena", "Yuri", "Zita", "Anna")
+NAMES = (
+    "Ada",
+    "Alan",
+    "Grace",
+    "Linus",
+    "Mary",
+    "Ben",
+    "Clara",
+    "Erik",
+    "Fatima",
+    "Greta",
+    "Hal",
+    "Ivan",
+    "Jane",
+    "Kim",
+    "Lars",
+    "Maya",
+    "Nils",
+    "Otto",
+    "Pia",
+    "Quinn",
+    "Rita",
+    "Sven",
+    "Tara",
+    "Ute",
+    "Vera",
+    "Will",
+    "Xena",
+    "Yuri",
+    "Zita",
+    "Anna",
+)
 OBJECT_ASKS = (
-    "make a json object with {f}", "(write|give me|create|output) json with {f}", "json with {f}",
-    "(put|write) {f} in json", "turn this into json: {f}", "(convert|change) to json: {f}",
-    "a json object for {f}", "json: {f}", "please format {f} as json", "write {f} as a json object",
-    "i need a json record with {f}", "show {f} as json",
+    "make a json object with {f}",
+    "(write|give me|create|output) json with {f}",
+    "json with {f}",
+    "(put|write) {f} in json",
+    "turn this into json: {f}",
+    "(convert|change) to json: {f}",
+    "a json object for {f}",
+    "json: {f}",
+    "please format {f} as json",
+    "write {f} as a json object",
+    "i need a json record with {f}",
+    "show {f} as json",
 )
 BULLET_ASKS = (
-    "(make|write) a (list|bullet list) of {w}", "(turn|convert|put) {w} into a [bullet] list",
-    "format {w} as a list", "as a list: {w}", "bullet list: {w}", "list these: {w}",
-    "make bullet points of {w}", "write {w} as a list", "show {w} as bullet points",
+    "(make|write) a (list|bullet list) of {w}",
+    "(turn|convert|put) {w} into a [bullet] list",
+    "format {w} as a list",
+    "as a list: {w}",
+    "bullet list: {w}",
+    "list these: {w}",
+    "make bullet points of {w}",
+    "write {w} as a list",
+    "show {w} as bullet points",
 )
 ARRAY_ASKS = (
-    "(turn|convert|put) {w} into a json array", "json array of {w}", "write {w} as a json array",
-    "make a json list of {w}", "as a json array: {w}", "json array: {w}",
-    "give me a json array with {w}", "format {w} as a json array",
+    "(turn|convert|put) {w} into a json array",
+    "json array of {w}",
+    "write {w} as a json array",
+    "make a json list of {w}",
+    "as a json array: {w}",
+    "json array: {w}",
+    "give me a json array with {w}",
+    "format {w} as a json array",
 )
 REPEAT_ASKS = (
-    "(say|write|repeat|print|output|type) the word {w}", "repeat after me: {w}", "write {w}",
-    "please (say|write|repeat) {w}", "say {w}", "repeat: {w}", "(write|type|say) this: {w}",
-    "(repeat|echo|print) this word: {w}", "can you say {w}", "echo {w}", "just say {w}",
-    "copy {w}", "copy the word {w}", "give me the word {w}", "could you write {w}",
-    "copy this: {w}", "can you write the word {w}",
+    "(say|write|repeat|print|output|type) the word {w}",
+    "repeat after me: {w}",
+    "write {w}",
+    "please (say|write|repeat) {w}",
+    "say {w}",
+    "repeat: {w}",
+    "(write|type|say) this: {w}",
+    "(repeat|echo|print) this word: {w}",
+    "can you say {w}",
+    "echo {w}",
+    "just say {w}",
+    "copy {w}",
+    "copy the word {w}",
+    "give me the word {w}",
+    "could you write {w}",
+    "copy this: {w}",
+    "can you write the word {w}",
 )
 
 
@@ -79,8 +152,9 @@ def sample_list(rng: random.Random, split: Split) -> Exchange:
     """Name some members of a kind, as bullets, numbered or as a JSON array."""
     kind = rng.choice(tuple(KINDS))
     count = rng.randint(2, min(6, len(KINDS[kind])))
-    style, tails = rng.choice((("bullets", PLAIN), ("bullets", PLAIN), ("numbers", NUMBERED),
-                               ("json", AS_JSON)))
+    style, tails = rng.choice(
+        (("bullets", PLAIN), ("bullets", PLAIN), ("numbers", NUMBERED), ("json", AS_JSON))
+    )
     number = COUNT_WORDS[count] if rng.random() < 0.6 else str(count)
     asks = NAME_ASKS[-2:] if split == "held_out" else NAME_ASKS[:-2]
     question = expand(rng.choice(asks), rng).format(n=number, k=kind)
@@ -89,8 +163,9 @@ def sample_list(rng: random.Random, split: Split) -> Exchange:
     if kind in ("weekdays", "planets", "months", "seasons"):
         items = list(KINDS[kind][:count])
     check = JsonListOf if style == "json" else ListOf
-    return Exchange(_end(question, rng, split), render(items, style), "lists",
-                    check(count, KINDS[kind]))
+    return Exchange(
+        _end(question, rng, split), render(items, style), "lists", check(count, KINDS[kind])
+    )
 
 
 def render(items: list[str], style: str) -> str:
@@ -134,20 +209,32 @@ def _words(rng: random.Random) -> tuple[list[str], str]:
 def _bullets(rng: random.Random, split: Split) -> Exchange:
     words, said = _words(rng)
     answer = render(words, "bullets")
-    return Exchange(_end(_ask(BULLET_ASKS, rng, split).format(w=said), rng, split), answer,
-                    "lists", Exactly(answer))
+    return Exchange(
+        _end(_ask(BULLET_ASKS, rng, split).format(w=said), rng, split),
+        answer,
+        "lists",
+        Exactly(answer),
+    )
 
 
 def _array(rng: random.Random, split: Split) -> Exchange:
     words, said = _words(rng)
-    return Exchange(_end(_ask(ARRAY_ASKS, rng, split).format(w=said), rng, split),
-                    json_block(words), "json", Json(json.dumps(words)))
+    return Exchange(
+        _end(_ask(ARRAY_ASKS, rng, split).format(w=said), rng, split),
+        json_block(words),
+        "json",
+        Json(json.dumps(words)),
+    )
 
 
 def _repeat(rng: random.Random, split: Split) -> Exchange:
     word = rng.choice(_words(rng)[0])
-    return Exchange(_end(_ask(REPEAT_ASKS, rng, split).format(w=word), rng, split), word, "lists",
-                    Keywords(((word,),)))
+    return Exchange(
+        _end(_ask(REPEAT_ASKS, rng, split).format(w=word), rng, split),
+        word,
+        "lists",
+        Keywords(((word,),)),
+    )
 
 
 def _ask(asks: tuple[str, ...], rng: random.Random, split: Split) -> str:
@@ -156,7 +243,11 @@ def _ask(asks: tuple[str, ...], rng: random.Random, split: Split) -> str:
 
 
 FORMATS: tuple[Callable[[random.Random, Split], Exchange], ...] = (
-    _object, _object, _bullets, _array, _repeat,
+    _object,
+    _object,
+    _bullets,
+    _array,
+    _repeat,
 )
 
 

@@ -33,12 +33,17 @@ class Network(nn.Module):  # type: ignore[misc]
         hidden = self._norm(hidden, "model.norm.weight")
         logits = functional.linear(hidden[:, :-1], embedding)
         loss = functional.cross_entropy(
-            logits.float().flatten(0, 1), rows.tokens[:, 1:].flatten(), reduction="none")
+            logits.float().flatten(0, 1), rows.tokens[:, 1:].flatten(), reduction="none"
+        )
         weight = rows.weight[:, 1:].flatten()
         return (loss * weight).sum() / weight.sum()
 
     def _layer(
-        self, hidden: Tensor, name: str, mask: Tensor, turn: tuple[Tensor, Tensor],
+        self,
+        hidden: Tensor,
+        name: str,
+        mask: Tensor,
+        turn: tuple[Tensor, Tensor],
         strength: Tensor,
     ) -> Tensor:
         def linear(x: Tensor, matrix: str) -> Tensor:
@@ -58,7 +63,8 @@ class Network(nn.Module):  # type: ignore[misc]
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
         return functional.rms_norm(
-            x.float(), (x.shape[-1],), self._weight(name), self.shape.rms_norm_eps)
+            x.float(), (x.shape[-1],), self._weight(name), self.shape.rms_norm_eps
+        )
 
     def _dropped(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, self.training)
@@ -103,10 +109,15 @@ def rotation(position: Tensor, shape: Architecture) -> tuple[Tensor, Tensor]:
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, turn: tuple[Tensor, Tensor],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    turn: tuple[Tensor, Tensor],
     shape: Architecture,
 ) -> Tensor:
     """Grouped-query attention over flat projections, (rows, length, heads * head_dim)."""
+
     def heads(x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, shape.head_dim)).transpose(1, 2)
 

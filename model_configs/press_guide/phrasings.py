@@ -11,59 +11,193 @@ from .expansion import expand, expansions, normal_form
 from .facts import Intent, intents
 
 TOPIC_FRAMES = (
-    "what (is|are) {}", "what's {}", "tell me [more|something] about {}", "explain {} [to me]",
-    "(can|could) you (explain|describe) {}", "what can you (say|tell me) about {}",
-    "[i have] a question about {}", "(info|information|details) (on|about) {}", "{}",
-    "describe {}", "i (want|would like) to know [more] about {}", "what about {}",
-    "do you know (anything|something) about {}", "what should i know about {}",
-    "help me understand {}", "i do not understand {}", "can we talk about {}",
+    "what (is|are) {}",
+    "what's {}",
+    "tell me [more|something] about {}",
+    "explain {} [to me]",
+    "(can|could) you (explain|describe) {}",
+    "what can you (say|tell me) about {}",
+    "[i have] a question about {}",
+    "(info|information|details) (on|about) {}",
+    "{}",
+    "describe {}",
+    "i (want|would like) to know [more] about {}",
+    "what about {}",
+    "do you know (anything|something) about {}",
+    "what should i know about {}",
+    "help me understand {}",
+    "i do not understand {}",
+    "can we talk about {}",
     "[in short,] what does {} mean",
 )
 TASK_FRAMES = (
-    "how (do|can|could|would|should) i {}", "how to {}", "how (do|can) (you|we) {}",
-    "what is the (way|command|best way|easiest way) to {}", "i (want|need|would like|have) to {}",
-    "i'd like to {}", "[please] help me [to] {}", "can (i|you) {}", "is it possible to {}",
-    "how does one {}", "what do i (do|need|have to do) to {}", "show me how to {}", "{}",
-    "is there a (way|command) to {}", "(the|what are the) steps to {}", "can you show me how to {}",
-    "which command do i need to {}", "tell me how to {}", "how is it possible to {}",
+    "how (do|can|could|would|should) i {}",
+    "how to {}",
+    "how (do|can) (you|we) {}",
+    "what is the (way|command|best way|easiest way) to {}",
+    "i (want|need|would like|have) to {}",
+    "i'd like to {}",
+    "[please] help me [to] {}",
+    "can (i|you) {}",
+    "is it possible to {}",
+    "how does one {}",
+    "what do i (do|need|have to do) to {}",
+    "show me how to {}",
+    "{}",
+    "is there a (way|command) to {}",
+    "(the|what are the) steps to {}",
+    "can you show me how to {}",
+    "which command do i need to {}",
+    "tell me how to {}",
+    "how is it possible to {}",
 )
 FOLLOW_UP_FRAMES = (
-    "and {}", "what about {}", "ok, and {}", "and what about {}", "now tell me about {}",
+    "and {}",
+    "what about {}",
+    "ok, and {}",
+    "and what about {}",
+    "now tell me about {}",
     "i see, and {}",
 )
 FOLLOW_UP_TASK_FRAMES = (
-    "and how do i {}", "then how can i {}", "ok, and how do i {}", "next i want to {}",
-    "and if i want to {}", "how do i {} then",
+    "and how do i {}",
+    "then how can i {}",
+    "ok, and how do i {}",
+    "next i want to {}",
+    "and if i want to {}",
+    "how do i {} then",
 )
 HELD_OUT_TOPIC_FRAMES = (
-    "i would love to hear about {}", "give me a quick summary of {}", "what do you know about {}",
-    "could you clarify {} for me", "please say a few words about {}",
+    "i would love to hear about {}",
+    "give me a quick summary of {}",
+    "what do you know about {}",
+    "could you clarify {} for me",
+    "please say a few words about {}",
 )
 HELD_OUT_TASK_FRAMES = (
-    "what should i type to {}", "i am trying to {}", "how might i {}", "explain how to {}",
+    "what should i type to {}",
+    "i am trying to {}",
+    "how might i {}",
+    "explain how to {}",
     "where do i start if i want to {}",
 )
 HELD_OUT_FOLLOW_UP_FRAMES = ("how about {}", "good, but {}", "alright, now {}")
 HELD_OUT_FOLLOW_UP_TASK_FRAMES = ("good, how do i {} now", "so how would i {}")
 
 BEFORE = (
-    "please", "hi,", "hello,", "hey,", "ok,", "so,", "quick question:", "tell me,", "sorry,",
-    "excuse me,", "one question:", "well,", "um,", "hey press-guide,", "question:", "i wonder,",
-    "just curious:", "good morning,", "dear guide,", "hmm,",
+    "please",
+    "hi,",
+    "hello,",
+    "hey,",
+    "ok,",
+    "so,",
+    "quick question:",
+    "tell me,",
+    "sorry,",
+    "excuse me,",
+    "one question:",
+    "well,",
+    "um,",
+    "hey press-guide,",
+    "question:",
+    "i wonder,",
+    "just curious:",
+    "good morning,",
+    "dear guide,",
+    "hmm,",
 )
 AFTER = (
-    "please", "thanks", "thank you", "exactly", "in short", "[in] modelpress", "briefly",
-    "in a few words", "right now", "again", "for me", "here", "by the way", "then", "today",
+    "please",
+    "thanks",
+    "thank you",
+    "exactly",
+    "in short",
+    "[in] modelpress",
+    "briefly",
+    "in a few words",
+    "right now",
+    "again",
+    "for me",
+    "here",
+    "by the way",
+    "then",
+    "today",
 )
 OPENERS = (
-    "", "", "", "how", "what", "is", "can i", "does", "do", "which", "where", "i want", "i need",
-    "tell me", "what if", "why", "is there", "my", "the", "can you", "should i", "will", "how do i",
-    "i have", "what about", "who", "give me", "i would like", "are there", "could", "let me",
+    "",
+    "",
+    "",
+    "how",
+    "what",
+    "is",
+    "can i",
+    "does",
+    "do",
+    "which",
+    "where",
+    "i want",
+    "i need",
+    "tell me",
+    "what if",
+    "why",
+    "is there",
+    "my",
+    "the",
+    "can you",
+    "should i",
+    "will",
+    "how do i",
+    "i have",
+    "what about",
+    "who",
+    "give me",
+    "i would like",
+    "are there",
+    "could",
+    "let me",
 )
 GLUE = (
-    "the", "a", "my", "of", "for", "in", "with", "on", "to", "it", "and", "is", "are", "do", "does",
-    "by", "from", "some", "any", "this", "here", "if", "when", "that", "be", "get", "there", "not",
-    "at", "into", "me", "you", "i", "so", "then", "would", "will", "has", "have", "or", "as",
+    "the",
+    "a",
+    "my",
+    "of",
+    "for",
+    "in",
+    "with",
+    "on",
+    "to",
+    "it",
+    "and",
+    "is",
+    "are",
+    "do",
+    "does",
+    "by",
+    "from",
+    "some",
+    "any",
+    "this",
+    "here",
+    "if",
+    "when",
+    "that",
+    "be",
+    "get",
+    "there",
+    "not",
+    "at",
+    "into",
+    "me",
+    "you",
+    "i",
+    "so",
+    "then",
+    "would",
+    "will",
+    "has",
+    "have",
+    "or",
+    "as",
 )
 SYNONYMS = {
     "modelpress": ("model press", "ModelPress", "this project", "this tool", "Modelpress"),
@@ -104,8 +238,12 @@ def ask_again(intent: Intent, rng: random.Random) -> str:
 
 def rough_question(intent: Intent, rng: random.Random) -> str:
     """A question from the intent's own templates or from a frame, before styling."""
-    weights = (2 + len(intent.asks), len(intent.topics), 2 * len(intent.tasks),
-               5 if intent.words else 0)
+    weights = (
+        2 + len(intent.asks),
+        len(intent.topics),
+        2 * len(intent.tasks),
+        5 if intent.words else 0,
+    )
     kind = rng.choices(("asks", "topics", "tasks", "words"), weights)[0]
     if kind == "words":
         return loose_question(intent, rng)
@@ -167,7 +305,9 @@ def held_out_follow_ups(intent: Intent) -> tuple[str, ...]:
 def _crossed(frames: tuple[str, ...], phrases: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         frame.replace("{}", text)
-        for frame in frames for phrase in phrases for text in expansions(phrase)
+        for frame in frames
+        for phrase in phrases
+        for text in expansions(phrase)
     )
 
 
@@ -220,9 +360,9 @@ def _with_typo(text: str, rng: random.Random) -> str:
     at = rng.randrange(1, len(text) - 2)
     kind = rng.randrange(3)
     if kind == 0:
-        return text[:at] + text[at + 1] + text[at] + text[at + 2:]
+        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
     if kind == 1:
-        return text[:at] + text[at + 1:]
+        return text[:at] + text[at + 1 :]
     return text[:at] + text[at] + text[at:]
 
 

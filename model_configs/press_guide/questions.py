@@ -52,7 +52,13 @@ class Case:
 def held_out_cases() -> tuple[Case, ...]:
     """Every case, always the same ones in the same order."""
     makers: tuple[Callable[[random.Random], Iterator[Case]], ...] = (
-        _project, _framed, _follow_ups, _small_talk, _skills, _recall)
+        _project,
+        _framed,
+        _follow_ups,
+        _small_talk,
+        _skills,
+        _recall,
+    )
     rng = random.Random(SEED)
     return tuple(case for maker in makers for case in maker(rng))
 

@@ -83,8 +83,11 @@ def main() -> None:
     started = time.monotonic()
     options.out.mkdir(parents=True, exist_ok=True)
     encoded = prepare(options.out, recipe)
-    print(f"{len(encoded)} dialogues, {sum(map(len, encoded))} tokens, "
-          f"{time.monotonic() - started:.0f} s", flush=True)
+    print(
+        f"{len(encoded)} dialogues, {sum(map(len, encoded))} tokens, "
+        f"{time.monotonic() - started:.0f} s",
+        flush=True,
+    )
     network = train(encoded, options.out, recipe, options.device)
     save(network, options.out)
     seconds = round(time.monotonic() - started)
@@ -107,9 +110,7 @@ def prepare(out: Path, recipe: Recipe) -> list[np.ndarray[Any, Any]]:
     return list(encode_dialogues(out / "tokenizer.json", recipe.dialogues, SEED, workers))
 
 
-def train(
-    encoded: list[np.ndarray[Any, Any]], out: Path, recipe: Recipe, device: str
-) -> Network:
+def train(encoded: list[np.ndarray[Any, Any]], out: Path, recipe: Recipe, device: str) -> Network:
     """Run the phases one after the other."""
     torch.manual_seed(SEED)
     torch.set_float32_matmul_precision("high")
@@ -125,8 +126,12 @@ def train(
 
 
 def run_phase(
-    network: Network, optimizer: torch.optim.Optimizer, rows: Rows, phase: Phase,
-    recipe: Recipe, done: int,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    rows: Rows,
+    phase: Phase,
+    recipe: Recipe,
+    done: int,
 ) -> None:
     """All steps of one phase; `done` steps came before."""
     device = next(network.parameters()).device
@@ -150,14 +155,19 @@ def run_phase(
         optimizer.zero_grad()
         if step % 100 == 0 or step == phase.steps - 1:
             speed = step * recipe.step_tokens / max(time.monotonic() - started, 1e-9)
-            print(f"step {done + step} loss {loss.item():.4f} rate {rate:.2e} "
-                  f"{time.monotonic() - started:.0f} s {speed:,.0f} tok/s", flush=True)
+            print(
+                f"step {done + step} loss {loss.item():.4f} rate {rate:.2e} "
+                f"{time.monotonic() - started:.0f} s {speed:,.0f} tok/s",
+                flush=True,
+            )
 
 
 def batches(rows: Rows, count: int, steps: int, device: torch.device) -> Iterator[Batch]:
     """`steps` batches of `count` rows, in a new order each time round."""
-    held = [torch.from_numpy(part).to(device)
-            for part in (rows.tokens, rows.dialogue, rows.position, rows.weight)]
+    held = [
+        torch.from_numpy(part).to(device)
+        for part in (rows.tokens, rows.dialogue, rows.position, rows.weight)
+    ]
     rng = np.random.default_rng(SEED)
     order: np.ndarray[Any, Any] = np.empty(0, dtype=np.int64)
     for _ in range(steps):
@@ -179,8 +189,10 @@ def learning_rate(phase: Phase, step: int, overall: int, recipe: Recipe) -> floa
 def _optimizer(network: Network, recipe: Recipe, device: str) -> torch.optim.Optimizer:
     matrices: list[Tensor] = [p for p in network.parameters() if p.dim() == 2]
     vectors: list[Tensor] = [p for p in network.parameters() if p.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay},
-              {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, betas=recipe.betas, fused=device == "cuda")
 
 
@@ -196,8 +208,12 @@ def save(network: Network, out: Path) -> None:
 
 
 def _summary(recipe: Recipe, encoded: list[np.ndarray[Any, Any]], seconds: int) -> dict[str, Any]:
-    return {"recipe": asdict(recipe), "seed": SEED, "corpus_tokens": int(sum(map(len, encoded))),
-            "seconds": seconds}
+    return {
+        "recipe": asdict(recipe),
+        "seed": SEED,
+        "corpus_tokens": int(sum(map(len, encoded))),
+        "seconds": seconds,
+    }
 
 
 if __name__ == "__main__":
