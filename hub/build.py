@@ -52,12 +52,13 @@ def build_model(
     specs = toolchain.families[order.model.family].weights(shape, order.context)
     if order.material.checkpoint is not None:
         check_sources(specs, order.material.checkpoint)
+    prompt = _golden_prompt(order, shape)
     plans = _compile(order, toolchain, on_progress)
     id, scheme = order.model.id, order.scheme.name
     with ChunkWriter(root) as chunks, new_folder(root, id, scheme) as folder:
         index, quantization = _write_weights(order, specs, chunks, on_progress)
         check_index(index, plans, synthetic=order.material.checkpoint is None)
-        expected = _golden(order, shape, index, root, toolchain, on_progress)
+        expected = _golden(order, prompt, index, root, toolchain, on_progress)
         manifest = write_documents(order, shape, plans, index, quantization, expected, folder)
     return manifest
 
@@ -113,31 +114,39 @@ def check_index(index: WeightIndex, plans: Sequence[Plan], *, synthetic: bool) -
             )
 
 
-def _golden(
-    order: Order,
-    shape: FamilyConfig,
-    index: WeightIndex,
-    root: Path,
-    toolchain: Toolchain,
-    on_progress: OnProgress,
-) -> Golden | None:
+def _golden_prompt(order: Order, shape: FamilyConfig) -> list[int]:
+    """Ids to continue greedily; empty for a model that gets no golden tokens."""
     chat = order.material.chat
-    if chat is None or shape.parameters >= GOLDEN_PARAMETERS:
-        return None
+    if chat is None:
+        return []
     prompt = golden_prompt(chat, order.model.system_prompt, order.model.suggestions)
-    prompt = prompt[: order.context // 2]
-    if not prompt or max(prompt) >= shape.vocab_size:
+    if shape.parameters >= GOLDEN_PARAMETERS:
+        return []
+    if prompt and max(prompt) >= shape.vocab_size:
         logger.warning(
             "%s: tokenizer.json does not fit the %d tokens of config.json: no golden tokens",
             order.model.id,
             shape.vocab_size,
         )
+        return []
+    return prompt[: order.context // 2]
+
+
+def _golden(
+    order: Order,
+    prompt: Sequence[int],
+    index: WeightIndex,
+    root: Path,
+    toolchain: Toolchain,
+    on_progress: OnProgress,
+) -> Golden | None:
+    if not prompt:
         return None
     on_progress(Progress("golden", 0, 1, "answers"))
     tensors = {tensor.name: data for tensor, data in read_buffers(root, index)}
     reference = toolchain.reference(
         order.model.family, order.material.config, order.scheme, tensors, context=order.context
     )
-    tokens = reference.greedy(prompt, GOLDEN_TOKENS)
+    tokens = reference.greedy(prompt, min(GOLDEN_TOKENS, order.context - len(prompt)))
     on_progress(Progress("golden", 1, 1, "answers"))
     return Golden(tuple(prompt), tuple(tokens))

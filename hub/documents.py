@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from model_configs.config import licence_text
 from runtime import codec
 from runtime.manifest import (
     MANIFEST_FORMAT,
@@ -82,7 +83,8 @@ def _files(order: Order, chat: TokenizerFiles, folder: NewFolder) -> dict[str, F
 
 
 def _licence(order: Order, folder: NewFolder) -> Licence:
-    licence, text = order.model.licence, order.material.licence_text
+    licence = order.model.licence
+    text = order.material.licence_text or licence_text(licence.spdx)
     file = None if text is None else folder.put("LICENSE", text)
     return Licence(licence.spdx, licence.name, licence.url, file)
 

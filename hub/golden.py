@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runtime.chat import ChatTemplate, Message
 
+from .errors import CheckpointError
 from .tokenizer_files import TEMPLATE, TOKENIZER, TOKENIZER_CONFIG, TokenizerFiles
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 GOLDEN_TOKENS = 32
 QUESTION = "Hello"
@@ -16,9 +21,10 @@ QUESTION = "Hello"
 def golden_prompt(
     chat: TokenizerFiles, system_prompt: str | None, suggestions: Sequence[str]
 ) -> list[int]:
-    """Token ids of the first suggestion as a chat (plain text for a model without template)."""
-    from tokenizers import Tokenizer
+    """Token ids of the first suggestion as a chat (plain text for a model without template).
 
+    CheckpointError when tokenizer.json is none; ModelpressError when the template is none.
+    """
     question = suggestions[0] if suggestions else QUESTION
     text = question
     if TEMPLATE in chat.documents:
@@ -27,6 +33,16 @@ def golden_prompt(
         )
         system = [Message("system", system_prompt)] if system_prompt else []
         text = template.render([*system, Message("user", question)])
-    tokenizer = Tokenizer.from_str(chat.documents[TOKENIZER].decode())
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    ids: list[int] = _tokenizer(chat).encode(text, add_special_tokens=False).ids
     return ids
+
+
+def _tokenizer(chat: TokenizerFiles) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(chat.documents[TOKENIZER].decode())
+    except Exception as error:  # the library raises nothing narrower
+        raise CheckpointError(
+            f"{TOKENIZER}: the tokenizers library cannot read it ({error}); download it again"
+        ) from error

@@ -116,6 +116,12 @@ def read(path: Path) -> ModelConfig:
     return config
 
 
+def licence_text(spdx: str) -> bytes | None:
+    """The standard text of a licence that checkpoints name and seldom ship; None for others."""
+    file = FOLDER / "licences" / f"{spdx}.txt"
+    return file.read_bytes() if file.is_file() else None
+
+
 @functools.cache
 def all_configs() -> tuple[ModelConfig, ...]:
     """Every model, the first one first, the others from small to large."""

@@ -331,3 +331,38 @@ def test_a_manifest_of_another_format_says_how_to_go_on(material: Material, tmp_
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     with pytest.raises(OutputError, match=r"format is 99.*modelpress build.*or remove the folder"):
         gather(tmp_path, [], {})
+
+
+@pytest.mark.parametrize("context", [1, 2, 20, 60])
+def test_golden_tokens_end_with_the_context(
+    material: Material, tmp_path: Path, context: int
+) -> None:
+    """32 tokens were always asked for: in a shorter context the reference wrote past its cache,
+    which ended the process."""
+    wanted = dataclasses.replace(tiny_order(material), context=context)
+    golden = build_model(wanted, tmp_path, toolchain=FAKE_TOOLCHAIN).golden
+    assert (golden is None) == (context == 1)
+    if golden is not None:
+        assert len(golden.prompt) + len(golden.tokens) <= context
+
+
+def test_a_tokenizer_that_is_none_is_refused_before_compiling(
+    material: Material, tmp_path: Path
+) -> None:
+    """JSON that is no tokenizer ended the build with the library's bare Exception."""
+    assert material.chat is not None
+    documents = {**material.chat.documents, "tokenizer.json": b"{}"}
+    chat = dataclasses.replace(material.chat, documents=documents)
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: .* download it again"):
+        build(dataclasses.replace(material, chat=chat), tmp_path / "hub")
+    assert not (tmp_path / "hub").exists()
+
+
+def test_a_known_licence_brings_its_text(material: Material, tmp_path: Path) -> None:
+    """Manifests of models under Apache-2.0 had no text: their repositories hold no LICENSE."""
+    wanted = tiny_order(dataclasses.replace(material, licence_text=None))
+    licence = load("press-guide").licence
+    wanted = dataclasses.replace(wanted, model=dataclasses.replace(wanted.model, licence=licence))
+    manifest = build_model(wanted, tmp_path, toolchain=FAKE_TOOLCHAIN)
+    assert manifest.licence.text is not None
+    assert b"Apache License" in (tmp_path / manifest.licence.text.path).read_bytes()
