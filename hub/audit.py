@@ -6,7 +6,6 @@ needs transformers: a check that cannot run here says what is missing.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from runtime.weights import WeightIndex
 
 from .build import check_index
 from .errors import HubError, OutputError
+from .files import read_file
 from .registry import REGISTRY
 from .shards import read_chunk
 
@@ -95,17 +95,6 @@ def _audit(root: Path, manifest_file: File) -> Iterator[Finding]:
         except (HubError, FormatError) as error:
             yield Finding(name, "failed", str(error))
             return
-
-
-def read_file(root: Path, file: File) -> bytes:
-    """The bytes of a hub file; HubError when it is missing or not what its entry says."""
-    path = root / file.path
-    if not path.is_file():
-        raise HubError(f"{path}: missing; build the model again")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise HubError(f"{path}: does not match its sha256; build the model again")
-    return data
 
 
 def _chunks(built: Built) -> Finding:

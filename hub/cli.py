@@ -75,12 +75,7 @@ def build(
     schemes = [_scheme(name) for name in scheme or []]
     if not requests:
         raise typer.BadParameter("no model has a local checkpoint; name one to build")
-    from .order import tvm_toolchain
-
-    results = [
-        result for request in requests for result in _build(request, schemes, out, tvm_toolchain())
-    ]
-    _write_registry(out)
+    results = _build_all(requests, schemes, out)
     if as_json:
         typer.echo(json.dumps(results, indent=2))
     elif not ids:
@@ -162,6 +157,27 @@ def _scheme(name: str) -> str:
         return find_scheme(name).name
     except HubError as error:
         raise typer.BadParameter(str(error), param_hint="--scheme") from error
+
+
+def _build_all(
+    requests: Sequence[Request], schemes: Sequence[str], out: Path
+) -> list[dict[str, Any]]:
+    """Build one after the other; when one fails, the registry still tells what is there."""
+    from .order import tvm_toolchain
+    from .registry import check_others
+    from .request import default_scheme
+
+    wanted = [(r.id, scheme) for r in requests for scheme in schemes or [default_scheme(r)]]
+    check_others(out, wanted)
+    results: list[dict[str, Any]] = []
+    try:
+        for request in requests:
+            for result in _build(request, schemes, out, tvm_toolchain()):
+                results.append(result)  # noqa: PERF402  one by one: the next may fail
+    finally:
+        if results:
+            _write_registry(out)
+    return results
 
 
 def _build(

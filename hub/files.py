@@ -1,4 +1,4 @@
-"""Writing a hub: whole files or nothing, and OutputError for what the disk refuses."""
+"""Files of a hub: whole or not at all, checked when read, OutputError for what the disk refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from runtime.manifest import File
 from runtime.weights import blob_path
 
-from .errors import OutputError
+from .errors import HubError, OutputError
 
 
 @contextmanager
@@ -51,14 +51,26 @@ def write_file(path: Path, data: bytes | bytearray) -> None:
 def write_blob(root: Path, data: bytes | bytearray) -> tuple[str, bool]:
     """Store bytes under their sha256; returns it, and whether the blob is new.
 
-    A blob of the right size is taken as whole: blobs only ever appear by rename.
+    A blob that lost its bytes since it was written is replaced, but is not new: whoever shares it
+    needs it, whatever becomes of this build.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     path = root / blob_path(sha256)
-    if path.is_file() and path.stat().st_size == len(data):
-        return sha256, False
-    write_file(path, data)
-    return sha256, True
+    present = path.is_file()
+    if not present or path.read_bytes() != data:
+        write_file(path, data)
+    return sha256, not present
+
+
+def read_file(root: Path, file: File) -> bytes:
+    """The bytes of a hub file; HubError when it is missing or not what its entry says."""
+    path = root / file.path
+    if not path.is_file():
+        raise HubError(f"{path}: missing; build the model again")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise HubError(f"{path}: does not match its sha256; build the model again")
+    return data
 
 
 def describe(root: Path, path: Path, data: bytes) -> File:

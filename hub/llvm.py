@@ -25,6 +25,7 @@ from runtime.weights import WeightIndex
 from .errors import HubError
 from .families import FAMILIES
 from .families.family import ModuleShape
+from .files import read_file
 from .passes import with_bounds
 from .schemes import SCHEMES, Scheme
 from .shards import read_buffers
@@ -123,8 +124,8 @@ def open_built(hub: Path, id: str, scheme: str | None = None) -> tuple[Manifest,
     manifest = read_manifest(hub, id, scheme)
     if manifest.synthetic:
         raise HubError(f"{id} was built without weights: there is nothing to compute with")
-    index = WeightIndex.loads((hub / manifest.weights.path).read_bytes(), manifest.weights.path)
-    config = json.loads((hub / manifest.files["config.json"].path).read_text(encoding="utf-8"))
+    index = WeightIndex.loads(read_file(hub, manifest.weights), manifest.weights.path)
+    config = json.loads(read_file(hub, manifest.files["config.json"]))
     reference = Reference(
         manifest.architecture.family,
         config,
@@ -145,7 +146,7 @@ def read_manifest(hub: Path, id: str, scheme: str | None) -> Manifest:
     chosen = entry.schemes[0] if scheme is None else schemes.get(scheme)
     if chosen is None:
         raise HubError(f"{id} is not built in {scheme!r}; there are: {', '.join(schemes)}")
-    return Manifest.loads((hub / chosen.manifest.path).read_bytes(), chosen.manifest.path)
+    return Manifest.loads(read_file(hub, chosen.manifest), chosen.manifest.path)
 
 
 def logits(hub: Path, id: str, scheme: str | None, tokens: Sequence[int]) -> Array:

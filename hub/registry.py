@@ -5,7 +5,7 @@ The registry is derived: any hub folder gives the same document, whatever was bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from runtime.errors import FormatError
@@ -34,6 +34,15 @@ def write_registry(
     return registry
 
 
+def check_others(root: Path, replaced: Collection[tuple[str, str]]) -> None:
+    """Raise OutputError for a manifest that `gather` would refuse and that none of `replaced`,
+    (id, scheme) about to be built, takes the place of."""
+    folders = {model_folder(root, id, scheme) for id, scheme in replaced}
+    for path in _manifests(root):
+        if path.parent not in folders:
+            _read(root, path)
+
+
 def gather(root: Path, order: Sequence[str], schemes: Mapping[str, Sequence[str]]) -> Registry:
     """The registry of the manifests under `root`.
 
@@ -42,7 +51,7 @@ def gather(root: Path, order: Sequence[str], schemes: Mapping[str, Sequence[str]
     not decode.
     """
     found: dict[str, dict[str, tuple[Manifest, SchemeEntry]]] = {}
-    for path in sorted((root / "models").glob(f"*/*/{MANIFEST}")):
+    for path in _manifests(root):
         manifest, entry = _read(root, path)
         found.setdefault(manifest.id, {})[entry.scheme] = (manifest, entry)
     ids = [id for id in order if id in found] + sorted(set(found) - set(order))
@@ -50,6 +59,10 @@ def gather(root: Path, order: Sequence[str], schemes: Mapping[str, Sequence[str]
     return Registry(
         REGISTRY_FORMAT, tuple(_entry(found[id], schemes.get(id, default)) for id in ids)
     )
+
+
+def _manifests(root: Path) -> list[Path]:
+    return sorted((root / "models").glob(f"*/*/{MANIFEST}"))
 
 
 def _read(root: Path, path: Path) -> tuple[Manifest, SchemeEntry]:

@@ -123,7 +123,7 @@ def read_chunk(root: Path, chunk: Chunk) -> bytes:
         raise HubError(f"{path}: chunk is missing; build the model again")
     data = path.read_bytes()
     if len(data) != chunk.nbytes or hashlib.sha256(data).hexdigest() != chunk.sha256:
-        raise HubError(f"{path}: chunk is damaged; delete it and build the model again")
+        raise HubError(f"{path}: chunk is damaged; build the model again")
     return data
 
 

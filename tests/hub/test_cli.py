@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import hub.cli
+import hub.files
 import hub.order
+import hub.shards
+from hub.audit import read_registry
 from hub.errors import CheckpointError, HubError, OutputError, UnsupportedError
+from hub.files import read_file
 from hub.registry import gather
 from tests.hub.fake_toolchain import FAKE_TOOLCHAIN
 from tests.reference.tiny import TINY
@@ -130,3 +136,45 @@ def test_the_error_of_one_model_keeps_those_built_before(folder: Path, tmp_path:
     assert run("build", "good", "--checkpoint", folder, "--out", out).exit_code == 1
     rows = run_json("list", "--hub", out)
     assert [row["built"] for row in rows if row["id"] == "good"] == [["q4"]]
+
+
+def test_a_scheme_that_fails_leaves_the_registry_true(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry was written after the last model only, so a failure in the second left the
+    first, already swapped in, with a manifest that no longer matched the registry."""
+    out = tmp_path / "hub"
+    run_json("build", "good", "--checkpoint", folder, "--out", out)
+    write_chunk = hub.files.write_blob
+
+    def f32_fills_the_disk(root: Path, data: bytes) -> tuple[str, bool]:
+        if len(data) > 500_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_chunk(root, data)
+
+    monkeypatch.setattr(hub.shards, "write_blob", f32_fills_the_disk)
+    result = run(
+        "build", "good", "--checkpoint", folder, "--out", out, "--context", 32,
+        "--scheme", "q4", "--scheme", "f32",
+    )  # fmt: skip
+    assert isinstance(result.exception, OutputError), result.output
+    (entry,) = read_registry(out).models
+    assert [item.scheme for item in entry.schemes] == ["q4"]
+    assert b'"context":32' in read_file(out, entry.schemes[0].manifest)
+
+
+def test_a_neighbour_of_another_format_stops_the_build_before_it_starts(
+    folder: Path, tmp_path: Path
+) -> None:
+    """It stopped the build at its end, between the new folder and the registry, which then named
+    a manifest that was gone."""
+    out = tmp_path / "hub"
+    for name in ("good", "older"):
+        run_json("build", name, "--checkpoint", folder, "--out", out)
+    older = out / "models/older/q4/manifest.json"
+    older.write_text(older.read_text().replace('"format":1', '"format":0'))
+    again = ("build", "good", "--checkpoint", folder, "--out", out, "--context", 32)
+    assert "remove the folder" in str(run(*again).exception)
+    read_file(out, read_registry(out).find("good").schemes[0].manifest)
+    run_json("build", "older", "--checkpoint", folder, "--out", out)
+    run_json(*again)

@@ -95,7 +95,7 @@ def test_a_damaged_chunk_is_named(tmp_path: Path, small_chunks: int) -> None:
     index = write_chunks(buffers(), tmp_path)
     path = tmp_path / index.chunks[1].path
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(HubError, match=rf"{path.name}: chunk is damaged; delete it"):
+    with pytest.raises(HubError, match=rf"{path.name}: chunk is damaged; build"):
         list(read_buffers(tmp_path, index))
 
 
@@ -111,3 +111,18 @@ def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> No
     (tmp_path / "blobs").write_text("a file where a folder should be")
     with pytest.raises(OutputError, match="what was built before still serves"):
         write_chunks(buffers(), tmp_path)
+
+
+def test_a_damaged_blob_is_replaced_and_kept(tmp_path: Path) -> None:
+    """A blob of the right size was taken as whole, so building again, the remedy that errors
+    name, did not repair a damaged chunk."""
+    index = write_chunks(buffers(), tmp_path)
+    path = tmp_path / index.chunks[0].path
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    with pytest.raises(ZeroDivisionError), ChunkWriter(tmp_path) as writer:
+        for buffer in buffers():
+            writer.append(buffer)
+        writer.finish()
+        raise ZeroDivisionError
+    assert path.read_bytes() == whole, "others need it, although this build failed"
