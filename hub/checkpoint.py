@@ -93,7 +93,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: missing; copy it from where the model was published")
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{file}: not valid JSON ({error}); download it again") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{file}: not a JSON object; download it again")

@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 
 MAX_HEADER_NBYTES = 100_000_000
 REMEDY = "download or copy the file again"
+BAD_HEADER = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 NBYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 assert sys.byteorder == "little", "safetensors stores little-endian numbers, read here in place"
@@ -55,7 +56,7 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
         header = json.loads(text)
         items = [(name, item) for name, item in header.items() if name != "__metadata__"]
         entries = {name: _entry(file, name, item, 8 + length) for name, item in items}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BAD_HEADER as error:
         raise CheckpointError(f"{file}: not a safetensors file (bad header); {REMEDY}") from error
     _check_extent(file, entries, size)
     return entries

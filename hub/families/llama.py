@@ -21,13 +21,16 @@ from .decoder import build_module
 from .family import Module, ModuleShape, Reader
 
 MODEL_TYPES = ("llama", "mistral")
+MISTRAL_DEFAULTS = (8, 4096)
+"""KV heads and window that transformers' MistralConfig takes where config.json is silent."""
 IGNORED = frozenset(
     """_name_or_path architectures bos_token_id eos_token_id pad_token_id dtype torch_dtype
     transformers_version use_cache initializer_range attention_dropout pretraining_tp
     max_position_embeddings_original is_llama_config rope_interleaved transformers.js_config
     model_type return_dict output_hidden_states output_attentions chunk_size_feed_forward
     id2label label2id problem_type is_encoder_decoder tie_word_embeddings_source unk_token_id
-    quantization_config_original""".split()
+    quantization_config_original _attn_implementation_autoset unsloth_fixed
+    unsloth_version""".split()
 )
 
 
@@ -126,7 +129,9 @@ def _layer_weights(config: LlamaConfig, index: int) -> list[WeightSpec]:
 
 
 def _read(config: Mapping[str, Any]) -> LlamaConfig:
-    reader = Reader(config, "llama", IGNORED)
+    mistral = config["model_type"] == "mistral"
+    # transformers computes no window for model_type llama, whatever its config says.
+    reader = Reader(config, "llama", IGNORED if mistral else IGNORED | {"sliding_window"})
     reader.expect("hidden_act", "silu")
     reader.expect("attention_bias", False)
     reader.expect("mlp_bias", False)
@@ -135,7 +140,10 @@ def _read(config: Mapping[str, Any]) -> LlamaConfig:
     hidden = reader.take("hidden_size", int)
     heads = reader.take("num_attention_heads", int)
     theta, scaling = _read_rope(reader)
-    window = reader.take("sliding_window", int, 0) or 0
+    default_kv_heads, default_window = MISTRAL_DEFAULTS if mistral else (heads, 0)
+    window = reader.take("sliding_window", int, 0) if mistral else 0
+    if "sliding_window" not in config:
+        window = default_window
     kinds = reader.take("layer_types", list, None)
     if kinds and set(kinds) != {"sliding_attention" if window else "full_attention"}:
         raise UnsupportedError(f"config.json: layer_types {sorted(set(kinds))} are mixed")
@@ -145,7 +153,7 @@ def _read(config: Mapping[str, Any]) -> LlamaConfig:
         intermediate_size=reader.take("intermediate_size", int),
         layers=reader.take("num_hidden_layers", int),
         heads=heads,
-        kv_heads=reader.take("num_key_value_heads", int, heads),
+        kv_heads=reader.take("num_key_value_heads", int, default_kv_heads),
         head_dim=reader.take("head_dim", int, hidden // max(heads, 1)),
         context=reader.take("max_position_embeddings", int),
         rms_norm_eps=reader.take("rms_norm_eps", float, 1e-6),
@@ -206,7 +214,9 @@ def _check(config: LlamaConfig) -> None:
 def rope_table(config: LlamaConfig, context: int) -> RopeTable:
     """Inverse frequencies in float32 as transformers computes them."""
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
-    inv_freq = np.float32(1.0) / np.power(np.float32(config.rope_theta), exponents)
+    # In float64, because float32 powers differ between processors in their last bit.
+    powers = np.power(config.rope_theta, exponents.astype(np.float64)).astype(np.float32)
+    inv_freq = np.float32(1.0) / powers
     if config.rope_scaling is not None:
         inv_freq = _llama3(inv_freq, config.rope_scaling)
     return RopeTable(context, tuple(float(f) for f in inv_freq.astype(np.float32)))

@@ -86,3 +86,24 @@ def test_weights_cover_the_checkpoint_once_and_in_layer_order() -> None:
     assert len(sources) == len(set(sources)) == 3 + 2 * 9
     names = [spec.name for spec in specs]
     assert names.index("layers.0.down") < names.index("layers.1.qkv") < names.index("lm_head")
+
+
+def test_a_silent_mistral_config_has_the_defaults_of_mistral() -> None:
+    """Without the keys it was read with full attention and as many KV heads as heads."""
+    silent = llama_config(model_type="mistral", num_attention_heads=16)
+    del silent["num_key_value_heads"]
+    config = LLAMA.read(silent)
+    assert (config.window, config.kv_heads) == (4096, 8)
+    assert LLAMA.read(silent | {"sliding_window": None}).window == 0
+    assert LLAMA.read(silent | {"sliding_window": 32}).window == 32
+
+
+def test_llama_itself_has_no_window() -> None:
+    """transformers ignores the key in a config of model_type llama; it was computed."""
+    assert LLAMA.read(llama_config(sliding_window=32)).window == 0
+
+
+def test_marks_of_saving_tools_are_harmless() -> None:
+    """config.json as several releases of transformers saved it was refused."""
+    marks = {"_attn_implementation_autoset": True, "unsloth_version": "2025.1"}
+    assert LLAMA.read(llama_config(**marks)) == LLAMA.read(llama_config())
