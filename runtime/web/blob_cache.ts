@@ -18,6 +18,8 @@ export interface BlobReference {
 
 interface ManifestRecord {
   readonly key: string;
+  /** Of the manifest's own text, which is a blob too. */
+  readonly sha256: string;
   readonly manifest: Manifest;
 }
 
@@ -110,7 +112,8 @@ export class BlobCache {
   /** Deletes blobs that no remembered manifest leads to. */
   async sweep(): Promise<void> {
     const needed = new Set<string>();
-    for (const { manifest } of await this.#manifests()) {
+    for (const { sha256: own, manifest } of await this.#manifests()) {
+      needed.add(own);
       for (const { sha256 } of await this.#references(manifest)) needed.add(sha256);
     }
     for (const sha256 of await this.#digests()) {
@@ -123,7 +126,9 @@ export class BlobCache {
     for (const { url } of await this.#documents.keys()) {
       if (!url.startsWith(documentKey("models/"))) continue;
       const text = await (await this.#documents.match(url))?.text();
-      if (text !== undefined) records.push({ key: url, manifest: JSON.parse(text) as Manifest });
+      if (text === undefined) continue;
+      const sha256 = await digest(new TextEncoder().encode(text));
+      records.push({ key: url, sha256, manifest: JSON.parse(text) as Manifest });
     }
     return records;
   }

@@ -28,7 +28,7 @@ export class Channel {
 
   constructor(workerUrl: URL, onWarning: ((error: ModelpressError) => void) | undefined) {
     this.#onWarning = onWarning;
-    this.#worker = new Worker(workerUrl, { type: "module", name: "modelpress" });
+    this.#worker = startWorker(workerUrl);
     this.#worker.addEventListener("message", ({ data }) => this.#receive(data as FromWorker));
     this.#worker.addEventListener("messageerror", () => this.end(brokenError("a bad message")));
     this.#worker.addEventListener("error", (event) => {
@@ -105,6 +105,15 @@ export class Channel {
   /** The worker holds `lock` as long as it lives, so getting it means that the worker died. */
   #watch(lock: string): void {
     void navigator.locks.request(lock, () => this.end(brokenError("it ended without notice")));
+  }
+}
+
+function startWorker(url: URL): Worker {
+  try {
+    return new Worker(url, { type: "module", name: "modelpress" });
+  } catch (error) {
+    // A worker's script must come from the page's own origin.
+    throw brokenError(error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -7,7 +7,7 @@
 
 import { Channel } from "./channel.ts";
 import { ChatStream } from "./chat_stream.ts";
-import { aborted, ModelpressError } from "./errors.ts";
+import { aborted, ModelpressError, NO_WEBGPU } from "./errors.ts";
 import type { CachedModel, EngineInfo } from "./facts.ts";
 import type { Progress } from "./formats.ts";
 import type { OpenOptions } from "./messages.ts";
@@ -59,24 +59,38 @@ export interface LoadOptions extends RequestOptions {
   readonly onProgress?: OnProgress;
 }
 
-/** An engine of its own in a worker of its own. */
+/** An engine of its own in a worker of its own. Raises ModelpressError only. */
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
-  const { model, registryUrl, onProgress, onWarning, signal } = options;
+  const { model, onProgress, onWarning, signal } = options;
+  // Elsewhere browsers withhold WebGPU, and locks and caches with it.
+  if (!isSecureContext) throw new ModelpressError("no_webgpu", NO_WEBGPU);
+  const registryUrl = addressOf(options.registryUrl);
   const channel = new Channel(new URL("./worker.js", import.meta.url), onWarning);
   const stop = (): void => channel.end(aborted());
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
   try {
-    const url = new URL(registryUrl ?? new URL("../registry.json", import.meta.url), document.baseURI);
-    const open = { registryUrl: url.href, model: model ?? null, engine: engineOptions(options) };
+    const open = { registryUrl, model: model ?? null, engine: engineOptions(options) };
     await channel.open(open, { onProgress });
     if (model !== undefined) await channel.call("load", model, { onProgress });
     return new Engine(channel);
   } catch (error) {
-    channel.end(ModelpressError.from(error));
-    throw error;
+    const ours = ModelpressError.from(error);
+    channel.end(ours);
+    throw ours;
   } finally {
     signal?.removeEventListener("abort", stop);
+  }
+}
+
+function addressOf(registryUrl: string | URL | undefined): string {
+  try {
+    const own = new URL("../registry.json", import.meta.url);
+    return new URL(registryUrl ?? own, document.baseURI).href;
+  } catch {
+    throw new ModelpressError(
+      "bad_request", `registryUrl is no address: ${String(registryUrl)}`, { param: "registryUrl" },
+    );
   }
 }
 

@@ -1,6 +1,6 @@
 /** The WebGPU device: opened once with everything the adapter offers, its failures as our errors. */
 
-import { isAbort, ModelpressError } from "./errors.ts";
+import { isAbort, ModelpressError, NO_WEBGPU } from "./errors.ts";
 import type { DeviceInfo } from "./facts.ts";
 import type { Plan } from "./formats.ts";
 
@@ -24,9 +24,6 @@ const LIMITS = [
 ];
 const LOSS_NOTICE_MS = 200;
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
-const NO_WEBGPU =
-  "this browser offers no WebGPU here. Use a recent Chrome, Edge, Firefox or Safari over https " +
-  "(or localhost), with hardware acceleration switched on";
 
 /** One open device. After `lost` settles it is of no use; open another. */
 export class Device {
@@ -35,11 +32,12 @@ export class Device {
   readonly lost: Promise<ModelpressError>;
   #failure: ModelpressError | undefined;
   #loss: ModelpressError | undefined;
+  readonly #guarded = new Set<(loss: ModelpressError) => void>();
 
   private constructor(gpu: GPUDevice, info: DeviceInfo) {
     this.gpu = gpu;
     this.info = info;
-    this.lost = gpu.lost.then((reason) => (this.#loss = lostError(reason)));
+    this.lost = gpu.lost.then((reason) => this.#lose(lostError(reason)));
     gpu.addEventListener("uncapturederror", (event) => {
       this.#failure ??= translate(event.error);
     });
@@ -78,7 +76,11 @@ export class Device {
 
   /** `work`, or "device_lost" as soon as the device is lost: a lost device must not hang a caller. */
   async guard<T>(work: Promise<T>): Promise<T> {
-    const lost = this.lost.then((error) => Promise.reject(error));
+    let onLoss = (_: ModelpressError): void => undefined;
+    const lost = new Promise<never>((_, reject) => (onLoss = reject));
+    // Not `this.lost.then`: that would keep something of every token while the device lives.
+    this.#guarded.add(onLoss);
+    if (this.#loss) onLoss(this.#loss);
     try {
       return await Promise.race([work, lost]);
     } catch (error) {
@@ -86,7 +88,15 @@ export class Device {
       if (isAbort(error)) await Promise.race([this.lost, sleep(LOSS_NOTICE_MS)]);
       if (this.#loss) throw this.#loss;
       throw error;
+    } finally {
+      this.#guarded.delete(onLoss);
     }
+  }
+
+  #lose(loss: ModelpressError): ModelpressError {
+    this.#loss = loss;
+    for (const onLoss of this.#guarded) onLoss(loss);
+    return loss;
   }
 
   /** Runs `work`, which queues commands; what they are refused for settles the promise. */

@@ -2,6 +2,10 @@
 
 import type { ErrorCode } from "./formats.ts";
 
+export const NO_WEBGPU =
+  "this browser offers no WebGPU here. Use a recent Chrome, Edge, Firefox or Safari over https " +
+  "(or localhost), with hardware acceleration switched on";
+
 export type ErrorDetails = { readonly [name: string]: unknown };
 
 /** An error as it crosses between the worker, Python and the page. */

@@ -61,7 +61,7 @@ async function fetchOnce(
     const response = await fetch(url, { cache: cache ?? "default", signal: stall.signal });
     if (!response.ok) throw statusError(response);
     const body = new Body(nbytes);
-    for await (const part of response.body ?? []) {
+    for await (const part of partsOf(response)) {
       stall.reset();
       body.append(part);
       seen += part.byteLength;
@@ -75,6 +75,14 @@ async function fetchOnce(
     throw new TryError(reason, true);
   } finally {
     stall.stop();
+  }
+}
+
+/** The parts of a body, read one by one: Safari cannot iterate a stream. */
+async function* partsOf({ body }: Response): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+  const reader = body?.getReader();
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    yield part.value;
   }
 }
 

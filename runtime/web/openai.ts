@@ -37,6 +37,8 @@ export interface Usage {
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
   readonly total_tokens: number;
+  /** How much of the prompt was still in the KV cache. */
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
   /** Measurements of this engine, where OpenAI's clients do not look. */
   readonly extra?: { readonly [name: string]: unknown };
 }

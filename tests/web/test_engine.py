@@ -198,6 +198,33 @@ def test_no_webgpu_is_said_before_anything_is_downloaded(
     context.close()
 
 
+def test_a_page_that_is_not_secure_is_told_what_to_do(chromium: Any, server: FaultServer) -> None:
+    """Bug: createEngine failed with "crypto.randomUUID is not a function", and no code."""
+    context = chromium.new_context()
+    context.route(
+        "http://site.test/**",
+        lambda route: route.fulfill(
+            response=route.fetch(url=route.request.url.replace("http://site.test", server.url))
+        ),
+    )
+    page = context.new_page()
+    page.goto("http://site.test/")
+    page.wait_for_selector("html[data-ready]", state="attached")
+    error = page.evaluate("() => harness.errorOf(() => harness.createEngine())")
+    assert error["code"] == "no_webgpu"
+    assert "https" in error["message"]
+    context.close()
+
+
+def test_an_address_that_is_none_is_a_bad_request(page: Page) -> None:
+    """Bug: createEngine threw the browser's TypeError, which has no code."""
+    options = {"registryUrl": "http://["}
+    error = page.evaluate(
+        "(options) => harness.errorOf(() => harness.createEngine(options))", options
+    )
+    assert (error["code"], error["details"]) == ("bad_request", {"param": "registryUrl"})
+
+
 def _without_webgpu(route: Any) -> None:
     response = route.fetch()
     hide = "Object.defineProperty(navigator, 'gpu', {value: undefined});"

@@ -282,3 +282,28 @@ def test_a_removed_model_leaves_nothing_behind(page: Page) -> None:
              return [await storage.list(), (await cache.keys()).length];""",
     )
     assert left == [[], 0]
+
+
+def test_removing_a_model_leaves_the_others_able_to_run_offline(
+    page: Page, visitor: BrowserContext
+) -> None:
+    """Bug: the sweep took every model's manifest.json, which no manifest names."""
+    run(page, LOAD_ALL + "for (const chunk of index.chunks) await storage.chunk(chunk);")
+    run(page, "await storage.remove('another');")
+    visitor.set_offline(True)
+    found = run(
+        page,
+        LOAD_ALL
+        + """for (const chunk of index.chunks) await storage.chunk(chunk);
+             return (await storage.list()).map(({model, complete}) => [model, complete]);""",
+    )
+    visitor.set_offline(False)
+    assert found == [["toy", True]]
+
+
+def test_a_browser_that_cannot_iterate_streams_downloads_too(
+    page: Page, chunk: dict[str, Any]
+) -> None:
+    """Bug: Safari has no async iterator of a stream, so nothing could be fetched there."""
+    page.evaluate("() => { delete ReadableStream.prototype[Symbol.asyncIterator]; }")
+    assert run(page, FETCH, chunk) == expected(chunk)

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Device } from "../../runtime/web/device.ts";
 import { ModelpressError } from "../../runtime/web/errors.ts";
 import { compileExpr, evaluate } from "../../runtime/web/expr.ts";
 import { retryAfter } from "../../runtime/web/fetcher.ts";
@@ -108,4 +109,33 @@ test("Retry-After is read in seconds and as a date, within a minute", () => {
   assert.equal(wait(new Date(Date.now() - 5000).toUTCString()), 0);
   const ahead = wait(new Date(Date.now() + 5000).toUTCString()) ?? 0;
   assert.ok(ahead > 3000 && ahead <= 5000);
+});
+
+/** A device as far as `Device.open` looks, and how to lose it. */
+async function openFakeDevice(): Promise<{ device: Device; lose: (reason: object) => void }> {
+  let lose: (reason: object) => void = () => undefined;
+  const lost = new Promise((resolve) => (lose = resolve));
+  const gpu = { lost, features: [], limits: {}, addEventListener: () => undefined };
+  const adapter = { info: {}, features: new Set(), limits: {}, requestDevice: async () => gpu };
+  const value = { gpu: { requestAdapter: async () => adapter } };
+  Object.defineProperty(globalThis, "navigator", { value, configurable: true });
+  return { device: await Device.open(), lose };
+}
+
+// Bug: each guarded token left a reaction on the device's promise for as long as it lived.
+test("guarded work leaves nothing on a device that lives", async () => {
+  const { device } = await openFakeDevice();
+  let left = 0;
+  device.lost.then = (() => (left += 1)) as never;
+  for (let at = 0; at < 100; at += 1) assert.equal(await device.guard(Promise.resolve(at)), at);
+  assert.equal(left, 0);
+});
+
+test("a lost device ends what is guarded, then and later", async () => {
+  const { device, lose } = await openFakeDevice();
+  const never = new Promise(() => undefined);
+  const guarded = [device.guard(never), device.guard(never)];
+  lose({ reason: "unknown", message: "gone" });
+  for (const work of guarded) await assert.rejects(work, { code: "device_lost" });
+  await assert.rejects(device.guard(never), { code: "device_lost" });
 });
