@@ -78,7 +78,12 @@ def sample(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
             op,
             profile,
             template="sample",
-            values={"vocab": op.integer("vocab"), "threads": SOFTWARE_THREADS},
+            values={
+                "vocab": op.integer("vocab"),
+                "threads": SOFTWARE_THREADS,
+                # lavapipe ends all loops of a shader after 65,535 turns; a draw takes 23 passes.
+                "each": -(-op.integer("vocab") // (SOFTWARE_THREADS * 2048)),
+            },
             grid=_ALONE,
             writes=(2, 3),
             uniforms=symbols("pos"),
