@@ -12,6 +12,8 @@ from tests.house.files import ROOMS, ROOT, imports, project_files, python_files,
 
 LONGEST = 400
 """Files aim at 300 lines; past this one the file holds two nouns."""
+WORD_LISTS = Path("model_configs/press_guide")
+"""What the demo model's sentences are made of, one line a word or two."""
 LARGEST_NBYTES = 40_000_000
 LONG_BY_NATURE = {"package-lock.json", "LICENSE", "constraints.txt"}
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:work|root|home/[a-z]+|Users/[A-Za-z]+)/[\w.]+")
@@ -58,7 +60,9 @@ def test_no_file_is_longer_than_one_noun_needs() -> None:
     long = [
         f"{path}: {lines} lines"
         for path, text in text_files()
-        if path.suffix in {".py", ".ts"} and (lines := text.count("\n")) > LONGEST
+        if path.suffix in {".py", ".ts"}
+        and path.parent != WORD_LISTS
+        and (lines := text.count("\n")) > LONGEST
     ]
     assert not long, "\n".join(long)
 
