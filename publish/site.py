@@ -58,7 +58,8 @@ def check_complete(site: Site) -> None:
         if is_blob(path) and path.rsplit("/", 1)[-1] != content.sha256:
             raise SiteError(
                 f"{site.root / path} does not hold the bytes of its name (they hash to "
-                f"{content.sha256}); build the model again with `modelpress build`"
+                f"{content.sha256}); build the model and the site again with `modelpress build` "
+                "and `modelpress site`"
             )
     try:
         registry = Registry.loads(_read(site, REGISTRY_PATH))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -90,11 +91,18 @@ def abandon(building: Path) -> None:
 
 def translate(error: OSError, out: Path) -> OutputError:
     """An operating system error in words, with the remedy."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    code = error.errno if error.errno is not None else _gathered_errno(error)
+    if code in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"the disk of {out} is full; free some space. The old site still serves")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{out} may not be written; choose another --out or change its rights")
     return OutputError(f"{out} cannot be written: {error}")
+
+
+def _gathered_errno(error: OSError) -> int | None:
+    """The number of the first error that `shutil.copytree` gathered, which keeps only text."""
+    found = re.search(r"\[Errno (\d+)\]", str(error))
+    return int(found[1]) if found else None
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

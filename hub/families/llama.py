@@ -145,8 +145,9 @@ def _read(config: Mapping[str, Any]) -> LlamaConfig:
     if "sliding_window" not in config:
         window = default_window
     kinds = reader.take("layer_types", list, None)
-    if kinds and set(kinds) != {"sliding_attention" if window else "full_attention"}:
-        raise UnsupportedError(f"config.json: layer_types {sorted(set(kinds))} are mixed")
+    wanted = "sliding_attention" if window else "full_attention"
+    if any(kind != wanted for kind in kinds or ()):
+        raise UnsupportedError(f"config.json: layer_types are not all {wanted!r}: {kinds}")
     result = LlamaConfig(
         vocab_size=reader.take("vocab_size", int),
         hidden_size=hidden,
@@ -207,8 +208,29 @@ def _check(config: LlamaConfig) -> None:
         problems.append(f"head_dim {config.head_dim} is not a multiple of 8 up to 256")
     if config.heads * config.head_dim % GROUP:
         problems.append(f"heads * head_dim is not a multiple of {GROUP}")
-    if problems:
+    if problems or (problems := _check_numbers(config)):
         raise UnsupportedError(f"config.json: {'; '.join(problems)}")
+
+
+def _check_numbers(config: LlamaConfig) -> list[str]:
+    """What would be no number, or no angle, on the device; JSON may say NaN."""
+    positive: dict[str, float] = {
+        "max_position_embeddings": config.context,
+        "rms_norm_eps": config.rms_norm_eps,
+        "rope_theta": config.rope_theta,
+    }
+    scaling = config.rope_scaling
+    if scaling is not None:
+        positive["rope_scaling factor"] = scaling.factor
+        positive["rope_scaling low_freq_factor"] = scaling.low_freq_factor
+        positive["rope_scaling high_freq_factor - low_freq_factor"] = (
+            scaling.high_freq_factor - scaling.low_freq_factor
+        )
+    return [
+        f"{name} is {value}, not a positive number"
+        for name, value in positive.items()
+        if not 0 < value < math.inf
+    ]
 
 
 def rope_table(config: LlamaConfig, context: int) -> RopeTable:

@@ -107,3 +107,24 @@ def test_marks_of_saving_tools_are_harmless() -> None:
     """config.json as several releases of transformers saved it was refused."""
     marks = {"_attn_implementation_autoset": True, "unsloth_version": "2025.1"}
     assert LLAMA.read(llama_config(**marks)) == LLAMA.read(llama_config())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rms_norm_eps": math.nan}, "rms_norm_eps"),
+        ({"rope_theta": 0}, "rope_theta"),
+        ({"max_position_embeddings": -5}, "max_position_embeddings"),
+        ({"rope_scaling": {"factor": 0.0}}, "factor"),
+        ({"rope_scaling": {"low_freq_factor": 4.0}}, "high_freq_factor"),
+        ({"layer_types": [{}]}, "layer_types"),
+        ({"layer_types": [1, "a"]}, "layer_types"),
+    ],
+)
+def test_numbers_without_meaning_are_refused(change: dict[str, Any], named: str) -> None:
+    """They gave models of NaN, divisions by zero and bare TypeErrors."""
+    config = llama_8b()
+    if "rope_scaling" in change:
+        change = {"rope_scaling": config["rope_scaling"] | change["rope_scaling"]}
+    with pytest.raises(UnsupportedError, match=named):
+        LLAMA.read(config | change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,9 @@ def test_the_summary_is_data_for_programs(tmp_path: Path, monkeypatch: pytest.Mo
     files = [path for path in out.rglob("*") if path.is_file()]
     assert data["files"] == len(files)
     assert data["nbytes"] == sum(path.stat().st_size for path in files)
+
+
+def test_a_disk_that_fills_while_the_engine_is_copied_says_so(tmp_path: Path) -> None:
+    """copytree gathers its errors in one without a number: the message was a page of paths."""
+    gathered = shutil.Error([("a", "b", f"[Errno {errno.ENOSPC}] No space left: 'a' -> 'b'")])
+    assert "is full; free some space" in str(write.translate(gathered, tmp_path))
