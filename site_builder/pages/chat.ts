@@ -55,6 +55,8 @@ class Chat {
   readonly #writer: Writer;
   #current: Conversation;
   #kept: ReadonlySet<string> = new Set();
+  /** The load whose progress is shown. */
+  #load = {};
   /** From a question until its answer has ended. */
   #isWaiting = false;
 
@@ -74,6 +76,9 @@ class Chat {
   }
 
   #wire(): void {
+    this.#conversations.onTrouble((reason) => {
+      this.#problem.show(new Trouble("storage", `This browser could not keep the conversation (${reason}): what is said here will be gone when you leave. Remove a downloaded model in the settings, or free disk space`));
+    });
     this.#picker.addEventListener("change", () => this.#pick(this.#picker.value));
     this.#conversations.onChange((changed) => {
       if (changed.has(this.#current.id)) this.#open(this.#conversations.get(this.#current.id) ?? newConversation(this.#chosenModel()));
@@ -227,12 +232,15 @@ class Chat {
   async #prepare(id = this.#current.model): Promise<Awaited<ReturnType<ModelSession["ensure"]>>> {
     const model = this.#model(id);
     if (!model) throw new Trouble("model_not_found", "This site no longer has that model. Pick another one above");
-    const shows = !this.#session.isReady(id) && !this.#session.isLoading;
+    const shows = !this.#session.isReady(id) && this.#session.loadingModel !== id;
+    const load = shows ? {} : this.#load;
+    this.#load = load;
     if (shows) this.#loading.begin(model.name, this.#kept.has(id));
     try {
       return await this.#session.ensure(id);
     } finally {
-      if (!this.#session.isLoading) this.#loading.end();
+      // A load that another one has replaced must not hide that one's progress.
+      if (this.#load === load) this.#loading.end();
       if (shows) void this.#refreshKept();
     }
   }

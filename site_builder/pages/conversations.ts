@@ -4,7 +4,7 @@
  * Where the browser keeps nothing (some private windows) they live in memory, and `keeps` is false.
  */
 
-import { recall, remember, storageName } from "./dom.ts";
+import { recall, remember, storageName, uniqueId } from "./dom.ts";
 
 export interface Message {
   readonly id: string;
@@ -39,12 +39,12 @@ const JOURNAL = "journal";
 
 export function newConversation(model: string): Conversation {
   return {
-    id: crypto.randomUUID(), title: "New chat", named: false, model, updated: Date.now(), messages: [],
+    id: uniqueId(), title: "New chat", named: false, model, updated: Date.now(), messages: [],
   };
 }
 
 export function newMessage(role: Message["role"], text: string, state: Message["state"]): Message {
-  return { id: crypto.randomUUID(), role, text, state };
+  return { id: uniqueId(), role, text, state };
 }
 
 /** A title from the first question: its first line, cut at a word. */
@@ -59,6 +59,9 @@ export class Conversations {
   readonly #all = new Map<string, Conversation>();
   /** Those whose answer is being written by this tab: what other tabs say of them is older. */
   readonly #writing = new Set<string>();
+  /** Those that the browser had no room for: what it keeps of them is older. */
+  readonly #unsaved = new Set<string>();
+  #onTrouble: (reason: string) => void = () => undefined;
   readonly #channel = new BroadcastChannel(storageName("conversations"));
 
   private constructor(database: IDBDatabase | null) {
@@ -91,11 +94,18 @@ export class Conversations {
     this.#channel.addEventListener("message", () => void this.#reload().then(listener));
   }
 
+  /** Calls `listener` when a conversation cannot be kept; it lives on in this page. */
+  onTrouble(listener: (reason: string) => void): void {
+    this.#onTrouble = listener;
+  }
+
   /** Runs `work` while the answer of conversation `id` belongs to this tab. */
   async hold(id: string, work: () => Promise<void>): Promise<void> {
     this.#writing.add(id);
     try {
-      await navigator.locks.request(writingLock(id), work);
+      // Pages that are not secure have no locks.
+      if (isSecureContext) await navigator.locks.request(writingLock(id), work);
+      else await work();
     } finally {
       this.#writing.delete(id);
     }
@@ -105,14 +115,15 @@ export class Conversations {
   async #reload(): Promise<ReadonlySet<string>> {
     const changed = new Set<string>();
     if (!this.#database) return changed;
-    const rows = await request<Conversation[]>(this.#table("readonly").getAll());
+    const table = this.#database.transaction(TABLE).objectStore(TABLE);
+    const rows = await request<Conversation[]>(table.getAll());
     const kept = new Set(rows.map(({ id }) => id));
     for (const id of this.#all.keys()) {
-      if (!kept.has(id) && !this.#writing.has(id) && this.#all.delete(id)) changed.add(id);
+      if (!kept.has(id) && !this.#isNewerHere(id) && this.#all.delete(id)) changed.add(id);
     }
     for (const row of rows) {
       const here = this.#all.get(row.id);
-      if (this.#writing.has(row.id) || here?.updated === row.updated) continue;
+      if (this.#isNewerHere(row.id) || here?.updated === row.updated) continue;
       if (here) Object.assign(here, row);
       else this.#all.set(row.id, row);
       changed.add(row.id);
@@ -120,27 +131,35 @@ export class Conversations {
     return changed;
   }
 
+  #isNewerHere(id: string): boolean {
+    return this.#writing.has(id) || this.#unsaved.has(id);
+  }
+
+  /** Keeps `conversation`, in this page at least: a full disk must not end a chat. */
   async save(conversation: Conversation): Promise<void> {
     conversation.updated = Date.now();
     this.#all.set(conversation.id, conversation);
-    if (!this.#database) return;
-    await request(this.#table("readwrite").put(conversation));
-    this.#channel.postMessage("changed");
+    try {
+      await this.#change((table) => table.put(conversation));
+      this.#unsaved.delete(conversation.id);
+    } catch (error) {
+      const isNews = this.#unsaved.size === 0;
+      this.#unsaved.add(conversation.id);
+      if (isNews) this.#onTrouble(error instanceof Error ? error.message : String(error));
+    }
   }
 
   async remove(id: string): Promise<void> {
     this.#all.delete(id);
-    if (!this.#database) return;
-    await request(this.#table("readwrite").delete(id));
-    this.#channel.postMessage("changed");
+    this.#unsaved.delete(id);
+    await this.#change((table) => table.delete(id));
   }
 
   async removeAll(): Promise<void> {
     this.#all.clear();
+    this.#unsaved.clear();
     remember(JOURNAL, null);
-    if (!this.#database) return;
-    await request(this.#table("readwrite").clear());
-    this.#channel.postMessage("changed");
+    await this.#change((table) => table.clear());
   }
 
   /** Keeps the growing answer at once; cheap enough to call when the page is hidden. */
@@ -169,9 +188,13 @@ export class Conversations {
     }
   }
 
-  #table(mode: IDBTransactionMode): IDBObjectStore {
-    if (!this.#database) throw new Error("there is no database");
-    return this.#database.transaction(TABLE, mode).objectStore(TABLE);
+  /** Changes the database and tells other tabs; rejects when the change was not kept. */
+  async #change(change: (table: IDBObjectStore) => void): Promise<void> {
+    if (!this.#database) return;
+    const transaction = this.#database.transaction(TABLE, "readwrite");
+    change(transaction.objectStore(TABLE));
+    await committed(transaction);
+    this.#channel.postMessage("changed");
   }
 }
 
@@ -181,6 +204,7 @@ function writingLock(id: string): string {
 }
 
 async function writtenElsewhere(id: string): Promise<boolean> {
+  if (!isSecureContext) return false;
   const { held } = await navigator.locks.query();
   return held?.some(({ name }) => name === writingLock(id)) ?? false;
 }
@@ -189,6 +213,14 @@ async function openDatabase(): Promise<IDBDatabase> {
   const opening = indexedDB.open(storageName("chat"), 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore(TABLE, { keyPath: "id" });
   return request(opening);
+}
+
+/** A full disk is noticed at the end of a transaction, after its requests have succeeded. */
+function committed(transaction: IDBTransaction): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the database gave up"));
+  });
 }
 
 function request<T>(asked: IDBRequest<T>): Promise<T> {

@@ -39,6 +39,12 @@ export function siteRoot(): URL {
   return new URL(document.documentElement.dataset["root"] ?? "./", location.href);
 }
 
+/** A name that nothing else has; `crypto.randomUUID` is only for secure pages. */
+export function uniqueId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** A name for browser storage that another site on this origin does not share. */
 export function storageName(name: string): string {
   return `modelpress ${siteRoot().pathname} ${name}`;

@@ -26,11 +26,17 @@ export class ModelSession {
     return this.#loading !== undefined;
   }
 
+  /** The model on its way, unless its load is being stopped. */
+  get loadingModel(): string | undefined {
+    return this.#loading?.stop.signal.aborted ? undefined : this.#loading?.model;
+  }
+
   /** The engine with `model` loaded; a load of another one is stopped first. Raises Trouble. */
   async ensure(model: string): Promise<Engine> {
+    // Whoever else waited for the load to stop may have begun another one.
+    while (this.#loading && this.loadingModel !== model) await this.#stopLoading();
     if (this.#engine && this.#loaded === model) return this.#engine;
-    if (this.#loading?.model === model) return this.#loading.done;
-    if (this.#loading) await this.#stopLoading();
+    if (this.#loading) return this.#loading.done;
     const stop = new AbortController();
     const done = this.#load(model, stop.signal);
     this.#loading = { model, done, stop };

@@ -170,12 +170,11 @@ async function copyCode(target: Element): Promise<void> {
 
 async function copy(text: string, pressed: HTMLButtonElement): Promise<void> {
   const label = pressed.firstChild as Text;
-  const before = label.data;
   try {
     await navigator.clipboard.writeText(text);
     label.data = "Copied";
   } catch {
     label.data = "The browser refused";
   }
-  setTimeout(() => (label.data = before === "Copied" ? "Copy" : before), 1600);
+  setTimeout(() => (label.data = "Copy"), 1600);
 }

@@ -87,7 +87,7 @@ export class Writer {
     const times: number[] = [];
     const stream = await engine.chat.completions.create(
       {
-        model: conversation.model,
+        model: answer.model ?? conversation.model,
         messages: promptOf(conversation, answer, system),
         stream: true,
         stream_options: { include_usage: true },
@@ -115,10 +115,18 @@ export class Writer {
   }
 }
 
-/** The messages a model is given: what was said, without answers that failed before a word. */
+/** The messages a model is given: what was said, without answers that ended before a word.
+ *
+ * Questions that such an answer has left side by side become one: some templates insist on turns.
+ */
 function promptOf(conversation: Conversation, answer: Message, system: string | undefined): ChatMessage[] {
   const before = conversation.messages.slice(0, conversation.messages.indexOf(answer));
-  const said = before.filter(({ text }) => text !== "").map(({ role, text }) => ({ role, content: text }));
+  const said: { role: Message["role"]; content: string }[] = [];
+  for (const { role, text } of before.filter(({ text }) => text !== "")) {
+    const last = said.at(-1);
+    if (last?.role === role) last.content += `\n\n${text}`;
+    else said.push({ role, content: text });
+  }
   return system ? [{ role: "system", content: system }, ...said] : said;
 }
 

@@ -269,3 +269,80 @@ def test_an_answer_is_spoken_in_sentences_to_screen_readers(guest: Guest) -> Non
     spoken = page.evaluate("globalThis.spoken")
     assert "One thing. Another thing." in " ".join(spoken)
     assert len(spoken) <= 4
+
+
+def test_a_question_after_one_without_an_answer_is_one_turn(guest: Guest) -> None:
+    """Bug: two questions in a row reached templates that insist on turns, for ever after."""
+    guest.pretend(delayMs=2000)
+    page = guest.open_chat()
+    guest.ask("First")
+    expect(page.get_by_text("Ready", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped", exact=True)).to_be_visible()
+    page.evaluate("globalThis.fakeEngine.delayMs = 4")
+    guest.ask("Second")
+    guest.wait_for_answer()
+    said = [m for m in guest.requests()[-1]["messages"] if m["role"] != "system"]
+    assert said == [{"role": "user", "content": "First\n\nSecond"}]
+
+
+def test_an_address_that_is_not_secure_is_told_so(guest: Guest) -> None:
+    """Bug: the page stayed empty, because ids and locks are only for secure pages."""
+    home, guest.site = guest.site, "http://site.test/a/b/"
+    guest.context.route(
+        "http://site.test/**",
+        lambda route: route.fulfill(
+            response=route.fetch(url=route.request.url.replace(guest.site, home))
+        ),
+    )
+    page = guest.open_chat()
+    expect(page.get_by_role("alert").filter(has_text="not secure")).to_be_visible()
+    expect(page.get_by_role("link", name="What to do")).to_be_visible()
+    guest.ask("Hello")
+    assert guest.wait_for_answer() == "Hello from a fake."
+
+
+KEEP = """async (ids) => {
+  const blobs = await caches.open("modelpress-blobs-1");
+  const documents = await caches.open("modelpress-documents-1");
+  const text = new TextEncoder().encode('{"chunks": []}');
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
+  const sha256 = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const weights = {sha256, nbytes: text.length};
+  const variants = [{plan: weights}];
+  await blobs.put(`/.modelpress/blobs/${sha256}`, new Response(text));
+  for (const id of ids) {
+    const facts = {id, name: id, quantization: {scheme: "q4"}, licence: {}, files: {}};
+    const manifest = JSON.stringify({...facts, weights, variants, weights_nbytes: 0});
+    await documents.put(`/.modelpress/models/${id}/q4`, new Response(manifest));
+  }
+}"""
+
+
+def test_models_picked_in_a_row_start_one_engine(guest: Guest) -> None:
+    """Bug: two picks that waited for the same load to stop started an engine each, and the
+    end of the first load hid the progress of the last."""
+    guest.pretend(loadMs=1000)
+    page = guest.open_chat()
+    ids = page.locator("[data-model] option").evaluate_all("all => all.map((one) => one.value)")
+    assert len(ids) == 3
+    page.evaluate(KEEP, ids)
+    page.reload()
+    page.locator("[data-loading]").wait_for()
+    picker = page.get_by_role("combobox", name="Model", exact=True)
+    page.evaluate("globalThis.fakeEngine.loadMs = 2000")
+    picker.evaluate(
+        """(picker, ids) => {
+          for (const id of ids) {
+            picker.value = id;
+            picker.dispatchEvent(new Event("change"));
+          }
+        }""",
+        ids[1:],
+    )
+    expect(page.locator("[data-loading-words]")).to_contain_text("Reading")
+    expect(page.locator("[data-loading]")).to_be_visible()
+    expect(page.get_by_text("Ready", exact=True)).to_be_visible()
+    expect(page.locator("[data-loading]")).to_be_hidden()
+    assert page.evaluate("globalThis.fakeEnginesStarted") == 1
+    assert page.evaluate("globalThis.fakeEngineLoaded") == ids[2]

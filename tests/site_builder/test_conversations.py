@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.site_builder.conftest import Guest
@@ -148,6 +149,27 @@ def test_where_the_browser_keeps_nothing_the_chat_works_and_says_so(guest: Guest
     expect(page.get_by_role("alert").filter(has_text="keeps nothing")).to_be_visible()
     guest.ask("Hello")
     assert guest.wait_for_answer() == "Hello from a fake."
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        "throw new DOMException('no room', 'QuotaExceededError')",
+        "const asked = put.apply(this, parts); this.transaction.abort(); return asked",
+    ],
+    ids=["at once", "at the end"],
+)
+def test_a_full_disk_ends_no_chat_and_is_told(guest: Guest, full: str) -> None:
+    """Bug: a question that could not be kept vanished with its answer, without a word."""
+    guest.page.add_init_script(
+        f"""const {{put}} = IDBObjectStore.prototype;
+        IDBObjectStore.prototype.put = function (...parts) {{ {full}; }};"""
+    )
+    page = guest.open_chat()
+    guest.ask("Hello")
+    assert guest.wait_for_answer() == "Hello from a fake."
+    expect(page.get_by_role("alert").filter(has_text="could not keep")).to_be_visible()
+    assert entries(page) == ["Hello"]
 
 
 def test_on_a_phone_the_list_slides_in_and_out(invite: Callable[..., Guest]) -> None:

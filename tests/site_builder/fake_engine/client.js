@@ -4,7 +4,8 @@
  * {answer, pieces, delayMs, loadMs, failLoad, failOnce, failChat, failAfter, failCode}. `pieces` is
  * the number of characters in a chunk, words by default; without a delay it yields to the page
  * every 8 chunks, as messages from a worker would. Every request is recorded in
- * `globalThis.fakeEngineRequests`.
+ * `globalThis.fakeEngineRequests`, and the engines that started are counted in
+ * `globalThis.fakeEnginesStarted`.
  */
 
 const MESSAGES = {
@@ -27,6 +28,7 @@ export class ModelpressError extends Error {
 }
 
 globalThis.fakeEngineRequests = [];
+globalThis.fakeEnginesStarted = 0;
 
 const scenario = () => ({ answer: "Hello from a fake.", delayMs: 4, loadMs: 60, ...globalThis.fakeEngine });
 const fail = (code) => new ModelpressError(code, MESSAGES[code]);
@@ -129,5 +131,6 @@ class Engine {
 
 export async function createEngine({ model, onProgress, signal } = {}) {
   if (model !== undefined) await load(model, { onProgress, signal });
+  globalThis.fakeEnginesStarted += 1;
   return new Engine();
 }
