@@ -19,6 +19,8 @@ export interface FetchOptions {
   readonly onBytes?: ((delta: number) => void) | undefined;
   readonly cache?: RequestCache;
   readonly tries?: number;
+  /** How long nothing may arrive; half a minute by default. */
+  readonly stallMs?: number;
 }
 
 /** A failed try: `retry` says whether another may help, `delayMs` what the server asked for. */
@@ -53,9 +55,9 @@ export async function fetchBytes(
 }
 
 async function fetchOnce(
-  url: string, { nbytes, signal, onBytes, cache }: FetchOptions,
+  url: string, { nbytes, signal, onBytes, cache, stallMs = STALL_MS }: FetchOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const stall = new Stall(signal);
+  const stall = new Stall(signal, stallMs);
   let seen = 0;
   try {
     const response = await fetch(url, { cache: cache ?? "default", signal: stall.signal });
@@ -71,7 +73,8 @@ async function fetchOnce(
   } catch (error) {
     onBytes?.(-seen);
     if (error instanceof TryError || error instanceof ModelpressError) throw error;
-    const reason = stall.expired ? "no answer for 30 seconds" : (error as Error).message;
+    const silence = `no answer for ${stallMs / 1000} seconds`;
+    const reason = stall.expired ? silence : (error as Error).message;
     throw new TryError(reason, true);
   } finally {
     stall.stop();
@@ -86,16 +89,18 @@ async function* partsOf({ body }: Response): AsyncGenerator<Uint8Array<ArrayBuff
   }
 }
 
-/** Aborts a request that brings nothing for `STALL_MS`, or whose caller gave up. */
+/** Aborts a request that brings nothing for `stallMs`, or whose caller gave up. */
 class Stall {
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#controller.abort();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #stallMs: number;
   expired = false;
 
-  constructor(caller: AbortSignal | undefined) {
+  constructor(caller: AbortSignal | undefined, stallMs: number) {
     this.#caller = caller;
+    this.#stallMs = stallMs;
     caller?.addEventListener("abort", this.#onAbort);
     this.reset();
   }
@@ -109,7 +114,7 @@ class Stall {
     this.#timer = setTimeout(() => {
       this.expired = true;
       this.#controller.abort();
-    }, STALL_MS);
+    }, this.#stallMs);
   }
 
   stop(): void {

@@ -17,6 +17,8 @@ import { SharedWork } from "./shared_work.ts";
 export const CONCURRENCY = 6;
 
 const REGISTRY_FRESH_MS = 10_000;
+/** A network that is there but dead must not hold up a visitor who has everything. */
+const KEPT_STALL_MS = 3000;
 
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
@@ -66,7 +68,7 @@ export class Storage {
   async #fetchRegistry({ signal }: ReadOptions): Promise<string> {
     const key = `registry?${new URLSearchParams({ url: this.registryUrl })}`;
     const kept = await this.#cache.document(key);
-    const once = kept === undefined ? {} : { tries: 1 };
+    const once = kept === undefined ? {} : { tries: 1, stallMs: KEPT_STALL_MS };
     try {
       const options: FetchOptions = { cache: "no-cache", signal, ...once };
       const bytes = await fetchBytes(this.registryUrl, "registry.json", options);

@@ -307,3 +307,17 @@ def test_a_browser_that_cannot_iterate_streams_downloads_too(
     """Bug: Safari has no async iterator of a stream, so nothing could be fetched there."""
     page.evaluate("() => { delete ReadableStream.prototype[Symbol.asyncIterator]; }")
     assert run(page, FETCH, chunk) == expected(chunk)
+
+
+def test_a_network_that_is_silent_does_not_hold_up_who_has_the_registry(
+    page: Page, server: FaultServer
+) -> None:
+    """Bug: on a dead connection the kept registry was used after half a minute only."""
+    good = run(page, "return storage.registry();")
+    server.faults["/registry.json"] = [Fault(delay_s=9)]
+    text, waited_ms = run(
+        page,
+        "const start = performance.now(); return [await storage.registry(), performance.now() - start];",
+    )
+    assert text == good
+    assert waited_ms < 7000
