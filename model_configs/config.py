@@ -34,6 +34,8 @@ class Source:
             raise ConfigError("give either `repo` and `revision`, or `path`")
         if (self.repo is None) != (self.revision is None):
             raise ConfigError("`repo` and `revision` come together")
+        if self.path is not None and not re.fullmatch(r"[\w-]+(/[\w-]+)*", self.path):
+            raise ConfigError(f"path {self.path!r} leads away; name a folder beside this file")
 
     @property
     def folder(self) -> Path | None:
@@ -51,6 +53,18 @@ class Licence:
     requires_acceptance: bool
 
 
+RANGES = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "top_k": (0, 2**31 - 1),
+    "min_p": (0.0, 1.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+    "repetition_penalty": (0.01, 100.0),
+}
+"""What the engine takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Defaults of the chat; a request may override each."""
@@ -62,6 +76,12 @@ class Sampling:
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"{name} is {value}; write a number from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,14 @@ def _decode_array(item: Any, data: Any, where: str) -> tuple[Any, ...]:
     return tuple(decode(item, value, f"{where}[{index}]") for index, value in enumerate(array))
 
 
-_WORDS = {dict: "a table", list: "an array", str: "a string", int: "an integer", bool: "a boolean"}
+_WORDS = {
+    dict: "a table",
+    list: "an array",
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "a boolean",
+}
 
 
 def _expect(cls: Any, data: Any, where: str) -> Any:

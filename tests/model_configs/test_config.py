@@ -9,8 +9,9 @@ import pytest
 
 from hub.families import FAMILIES
 from hub.schemes import SCHEMES
-from model_configs.config import FIRST, ModelConfig, all_configs, load, read
+from model_configs.config import FIRST, RANGES, ModelConfig, all_configs, load, read
 from model_configs.decode import ConfigError
+from runtime import sampling
 
 GOOD = """\
 id = "tiny"
@@ -72,6 +73,11 @@ def test_a_config_decodes_with_defaults(tmp_path: Path) -> None:
         ('id = "tiny"', 'id = "Tiny One"', ("'Tiny One' is not a model id", "lower-case")),
         ('id = "tiny"', 'id = "other"', ("rename the file to other.toml",)),
         ('id = "tiny"', "id = tiny", ("tiny.toml: not valid TOML",)),
+        ('path = "tiny"', 'path = "../tiny"', ("tiny.toml: source", "leads away")),
+        ('path = "tiny"', 'path = "/tiny"', ("tiny.toml: source", "leads away")),
+        ("[licence]", "[sampling]\ntemperature = nan\n[licence]", ("sampling", "from 0.0 to 2.0")),
+        ("[licence]", "[sampling]\ntop_k = -1\n[licence]", ("sampling", "top_k is -1")),
+        ("[licence]", "[sampling]\ntop_p = true\n[licence]", ("top_p: write a number",)),
     ],
 )
 def test_a_bad_config_names_file_key_and_remedy(
@@ -120,3 +126,8 @@ def test_a_shipped_checkpoint_has_the_shape_its_config_says(config: ModelConfig)
     found = json.loads((config.source.folder / "config.json").read_text())
     family = FAMILIES[config.family]
     assert family.read(found) == family.read(config.architecture)
+
+
+def test_sampling_has_the_bounds_of_the_engine() -> None:
+    """A NaN or negative temperature was read, and failed in the manifest or in the first chat."""
+    assert {name: RANGES[name] for name in sampling.RANGES} == sampling.RANGES
