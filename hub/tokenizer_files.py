@@ -56,7 +56,7 @@ def _optional(file: Path) -> dict[str, Any]:
 
 def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
     if (folder / TEMPLATE).is_file():
-        return (folder / TEMPLATE).read_text(encoding="utf-8")
+        return _read_text(folder / TEMPLATE)
     found = settings.get("chat_template")
     if isinstance(found, list):
         named = {item.get("name"): item.get("template") for item in found if isinstance(item, dict)}
@@ -71,6 +71,13 @@ def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
     return found
 
 
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{file}: not readable text ({error}); download it again") from error
+
+
 def _ids(value: Any, folder: Path) -> tuple[int, ...]:
     ids = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(id) is int and id >= 0 for id in ids):
@@ -81,5 +88,13 @@ def _ids(value: Any, folder: Path) -> tuple[int, ...]:
 def _token_id(tokenizer: Mapping[str, Any], token: Any) -> tuple[int, ...]:
     """The id of an added token given as text, or as the object older tools write."""
     text = token.get("content") if isinstance(token, dict) else token
-    added = tokenizer.get("added_tokens") or ()
-    return tuple(item["id"] for item in added if item.get("content") == text)
+    added = tokenizer.get("added_tokens") or []
+    if not isinstance(added, list) or not all(_is_added(item) for item in added):
+        raise CheckpointError(
+            f"{TOKENIZER}: added_tokens are not {{id, content}}; download it again"
+        )
+    return tuple(item["id"] for item in added if item["content"] == text)
+
+
+def _is_added(item: Any) -> bool:
+    return isinstance(item, dict) and type(item.get("id")) is int and "content" in item

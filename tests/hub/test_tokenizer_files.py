@@ -98,3 +98,18 @@ def test_the_synthetic_template_ends_turns_with_the_stop_token() -> None:
 def test_a_vocabulary_too_small_for_bytes_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="at least 259 tokens; this model has 100"):
         tokenizer_files(100)
+
+
+@pytest.mark.parametrize("added", [["<end>"], [{"content": "<end>"}], {"<end>": 7}])
+def test_added_tokens_of_another_form_are_refused(tmp_path: Path, added: Any) -> None:
+    """They ended the build with a bare KeyError or AttributeError."""
+    folder = folder_with(tmp_path, tokenizer={"added_tokens": added})
+    with pytest.raises(CheckpointError, match="added_tokens"):
+        TokenizerFiles.open(folder, {})
+
+
+def test_a_template_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """It ended the build with a bare UnicodeDecodeError."""
+    (folder_with(tmp_path) / TEMPLATE).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match="not readable text"):
+        TokenizerFiles.open(tmp_path, {})
