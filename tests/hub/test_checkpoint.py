@@ -159,3 +159,14 @@ def test_a_bad_index_is_refused(tmp_path: Path, weight_map: Any, words: str) -> 
     save_file({"a": np.ones(2, np.float32)}, tmp_path / "a.safetensors")
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": weight_map}))
     assert words in refusal(lambda: Checkpoint.open(tmp_path))
+
+
+@pytest.mark.parametrize("text", ['{"a": {"shape": [Infinity]', '{"a":' * 5000])
+def test_a_header_no_reader_can_hold_is_refused(tmp_path: Path, text: str) -> None:
+    """An infinite size or endless nesting ended the build with OverflowError, RecursionError."""
+    closed = text + ', "dtype": "F32", "data_offsets": [0, 4]}}' if "shape" in text else text
+    (tmp_path / "config.json").write_text("{}")
+    header = closed.encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    assert "bad header" in refusal(lambda: Checkpoint.open(tmp_path))
