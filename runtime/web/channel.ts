@@ -54,6 +54,11 @@ export class Channel {
     return this.#send((id) => ({ type: "call", id, method, argument }), listener);
   }
 
+  /** Asks everything under way to stop. */
+  cancelAll(): void {
+    for (const id of this.#pending.keys()) this.#cancel(id);
+  }
+
   /** Ends the worker; whatever is pending, and every later call, rejects with `error`. */
   end(error: ModelpressError): void {
     if (this.#ended) return;
@@ -68,13 +73,17 @@ export class Channel {
     if (this.#ended) return Promise.reject(this.#ended);
     if (listener.signal?.aborted) return Promise.reject(aborted());
     const id = this.#nextId++;
-    const cancel = (): void => this.#worker.postMessage({ type: "cancel", id } satisfies ToWorker);
+    const cancel = (): void => this.#cancel(id);
     listener.signal?.addEventListener("abort", cancel, { once: true });
     const answer = new Promise<unknown>((resolve, reject) => {
       this.#pending.set(id, { ...listener, resolve, reject });
     });
     this.#worker.postMessage(message(id));
     return answer.finally(() => listener.signal?.removeEventListener("abort", cancel));
+  }
+
+  #cancel(id: number): void {
+    this.#worker.postMessage({ type: "cancel", id } satisfies ToWorker);
   }
 
   #receive(message: FromWorker): void {

@@ -146,6 +146,7 @@ export class Engine {
 
   /** Frees the device and ends the worker; whatever still runs is aborted. */
   async close(): Promise<void> {
+    this.#channel.cancelAll();
     const done = this.#channel.call("close").catch(() => undefined);
     const late = new Promise((resolve) => setTimeout(resolve, 2000));
     await Promise.race([done, late]);

@@ -172,6 +172,24 @@ def test_a_device_lost_in_mid_answer_is_reported_and_the_next_question_works(pag
     assert found == {"code": "device_lost", "text": "def"}
 
 
+def test_a_device_lost_between_questions_is_not_even_noticed(page: Page) -> None:
+    """Bug: a device that was lost while the computer slept cost the next question."""
+    page.route("**/engine/worker.js", _losable)
+    found = run(
+        page,
+        """
+        const engine = await open();
+        await engine.chat.completions.create(ask('abc', 3));
+        new BroadcastChannel('lose').postMessage(0);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        const after = await engine.chat.completions.create(ask('abc', 3));
+        await engine.close();
+        return after.choices[0].message.content;
+        """,
+    )
+    assert found == "def"
+
+
 def _losable(route: Any) -> None:
     """The worker with a way to destroy its device from outside."""
     response = route.fetch()
@@ -184,6 +202,24 @@ def _losable(route: Any) -> None:
       };
     """
     route.fulfill(response=response, body=lose + response.text())
+
+
+def test_closing_stops_what_still_runs(page: Page) -> None:
+    """Bug: an answer under way was computed for two seconds more, and closing waited for it."""
+    words = run(
+        page,
+        """
+        const engine = await open();
+        const whole = engine.chat.completions.create(ask('abc', 250));
+        const stream = await engine.chat.completions.create(ask('abc', 250, {stream: true}));
+        const closing = engine.close();
+        let words = 0;
+        await codeOf(async () => { for await (const chunk of stream) words += 1; });
+        await Promise.all([whole, closing]);
+        return words;
+        """,
+    )
+    assert words < 100
 
 
 def test_no_webgpu_is_said_before_anything_is_downloaded(

@@ -317,7 +317,8 @@ def test_a_network_that_is_silent_does_not_hold_up_who_has_the_registry(
     server.faults["/registry.json"] = [Fault(delay_s=9)]
     text, waited_ms = run(
         page,
-        "const start = performance.now(); return [await storage.registry(), performance.now() - start];",
+        """const start = performance.now();
+           return [await storage.registry(), performance.now() - start];""",
     )
     assert text == good
     assert waited_ms < 7000
