@@ -129,6 +129,10 @@ class WgpuExecutor:
     async def release(self) -> None:
         """Free the plan's buffers and pipelines."""
         replay, self._replay = self._replay, None
+        if self._lost:
+            # A lost device may leave a readback without an answer for ever.
+            for result in self._results:
+                result.cancel()
         await asyncio.gather(*self._results, return_exceptions=True)
         if replay is not None:
             replay.destroy()

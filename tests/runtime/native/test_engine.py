@@ -93,6 +93,7 @@ async def test_stopping_again_and_again_at_full_depth_harms_nothing(
 async def test_a_device_lost_in_mid_answer_is_reported_and_the_next_question_works(
     executor: WgpuExecutor, tmp_path: Path
 ) -> None:
+    """Bug: now and then the next question waited for ever for readbacks of the lost device."""
     api = open_api(executor, tmp_path)
     seen = 0
     with pytest.raises(ModelpressError) as caught:
