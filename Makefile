@@ -91,8 +91,8 @@ unit: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
 	@$(PYTEST) -n $(JOBS) -m "not gpu and not browser" --junitxml=$(RESULTS)/unit.xml
 
 gpu: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
-	@echo "==> tests on software GPU drivers, one by one"
-	@$(PYTEST) -m "gpu and not browser" --junitxml=$(RESULTS)/gpu.xml
+	@echo "==> tests on software GPU drivers, a file at a time"
+	@$(PYTEST) -n $(JOBS) --dist loadfile -m "gpu and not browser" --junitxml=$(RESULTS)/gpu.xml
 
 browser: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
 	@echo "==> tests in browsers, one by one"

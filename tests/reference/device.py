@@ -118,12 +118,12 @@ def checkpoint_folder(model: str, scratch: Path) -> Path:
 
 
 def mutate(plan: Plan, job: Job) -> Plan:
-    """The plan with the job's mutation in every kernel of that name; it must be in one."""
+    """The plan with the job's mutation wherever a kernel of that name holds its text."""
     if job.mutation is None:
         return plan
     name, text, replacement = job.mutation
-    broken = [kernel for kernel in plan.kernels if kernel.name.startswith(name)]
-    assert broken and all(text in kernel.wgsl for kernel in broken), (name, text)
+    broken = [k for k in plan.kernels if k.name.startswith(name) and text in k.wgsl]
+    assert broken, f"no kernel {name} holds {text!r}: write another mutation"
     kernels = tuple(
         Kernel(k.name, k.wgsl.replace(text, replacement), k.entry_point) if k in broken else k
         for k in plan.kernels
