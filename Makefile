@@ -94,9 +94,13 @@ gpu: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
 	@echo "==> tests on software GPU drivers, a file at a time"
 	@$(PYTEST) -n $(JOBS) --dist loadfile -m "gpu and not browser" --junitxml=$(RESULTS)/gpu.xml
 
+PROMISES := tests/browser/test_promises.py
+
 browser: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
-	@echo "==> tests in browsers, one by one"
-	@$(PYTEST) -m browser --junitxml=$(RESULTS)/browser.xml
+	@echo "==> tests in browsers, a file at a time; what is timed runs alone"
+	@$(PYTEST) -n $(JOBS) --dist loadfile -m browser --ignore=$(PROMISES) \
+		--junitxml=$(RESULTS)/browser.xml
+	@$(PYTEST) $(PROMISES) --junitxml=$(RESULTS)/promises.xml
 
 test-reference: $(REFERENCE)/stamp
 	@echo "==> computing the reference again with transformers"
