@@ -26,9 +26,13 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
 )
 ASK_AND_GO_ON = """
 (request) => {
-  window.pending = window.engine.chat.completions.create(request).then(
-    () => "answered", (error) => error.code,
-  );
+  window.streamed = 0;
+  const read = async () => {
+    const stream = await window.engine.chat.completions.create({ ...request, stream: true });
+    for await (const chunk of stream) window.streamed += 1;
+    return "answered";
+  };
+  window.pending = read().catch((error) => error.code);
 }
 """
 
@@ -130,7 +134,9 @@ def test_a_lost_device_is_reported_and_the_next_question_works(
     engine: EnginePage, chromium: Browser
 ) -> None:
     engine.open(model=PRESS_GUIDE)
-    engine.page.evaluate(ASK_AND_GO_ON, ask(GUIDE_QUESTION))
+    engine.page.evaluate(ASK_AND_GO_ON, ask("Tell me a short story."))
+    while engine.page.evaluate("window.streamed") < 3:
+        engine.page.wait_for_timeout(10)
     crash_gpu(chromium)
     assert engine.page.evaluate("window.pending") == "device_lost"
     assert "result" in engine.create(ask("What is modelpress?", max_tokens=8))
