@@ -109,7 +109,7 @@ test-reference: $(REFERENCE)/stamp
 $(REFERENCE)/stamp: pyproject.toml
 	@echo "==> creating $(REFERENCE) with torch and transformers"
 	@test -x $(REFERENCE)/bin/python || $(PYTHON) -m venv $(REFERENCE)
-	@$(REFERENCE)/bin/python -m pip install -q '.[reference]'
+	@$(REFERENCE)/bin/python -m pip install -q -e '.[reference]'
 	@touch $@
 
 docs: $(STAMPS)/dev

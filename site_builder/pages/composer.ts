@@ -16,7 +16,7 @@ export class Composer {
 
   constructor(actions: ComposerActions) {
     this.#actions = actions;
-    this.#field.value = recall("question") ?? "";
+    this.#field.value ||= recall("question") ?? "";
     find<HTMLFormElement>("[data-composer]").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
