@@ -28,7 +28,7 @@ from tests.reference.tolerances import BROKEN_KERNEL, LOGITS, PREFILL_AGAINST_DE
 pytestmark = pytest.mark.gpu
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 600
+TIMEOUT_S = 1800
 DRIVERS = {"lavapipe": doctor.lavapipe, "swiftshader": doctor.swiftshader}
 MUTATIONS = (
     ("rope_append", "- b * sine", "+ b * sine"),
