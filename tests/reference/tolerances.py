@@ -15,7 +15,8 @@ LOGITS = {
     "software": 1e-4,
 }
 """By plan variant; `llvm` is the compiler's own code for this processor. Where there is
-f16, keys and values are kept in it: at most 8.4e-4 for f32, q8 and q4, 1.2e-3 for weights in f16."""
+f16, keys and values are kept in it: at most 8.4e-4 for f32, q8 and q4, and 1.2e-3 for the
+scheme f16."""
 
 PREFILL_AGAINST_DECODE = {
     "llvm": 1e-4,
