@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -143,7 +144,7 @@ class _Compiler:
         calls = []
         for spec in self.specs:
             for name, dtype, shape in spec.tensors(self.scheme):
-                words = _words(shape)
+                words = math.prod(shape)
                 attrs: dict[str, Any] = {"kind": _fill(spec, name, dtype), "count": words}
                 if spec.kind == "rope":
                     attrs["half"] = shape[1] // 2
@@ -165,7 +166,7 @@ class _Compiler:
 def weight_buffers(specs: tuple[WeightSpec, ...], scheme: Scheme) -> tuple[Buffer, ...]:
     """The plan buffers of all weights, in stream order."""
     return tuple(
-        Buffer(name, "weight", dtype, Expr(4 * _words(shape)))
+        Buffer(name, "weight", dtype, Expr(4 * math.prod(shape)))
         for spec in specs
         for name, dtype, shape in spec.tensors(scheme)
     )
@@ -177,11 +178,3 @@ def _fill(spec: WeightSpec, name: str, dtype: str) -> str:
     if dtype == "f32":
         return "uniform"
     return {"q": "bits", "s": "scales", "w": "halves"}[name.rpartition(".")[2]]
-
-
-def _words(shape: tuple[int, ...]) -> int:
-    """Elements of a weight buffer; every stored type is 4 bytes wide."""
-    count = 1
-    for size in shape:
-        count *= size
-    return count

@@ -19,7 +19,6 @@ from .schemes import Scheme
 from .weight_specs import WeightSpec
 
 F32 = "float32"
-TVM_DTYPES = {"f32": "float32", "f16": "float16", "i32": "int32", "u32": "uint32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class CacheLayout:
     def placeholder(self, pages: Any) -> Tensor:
         """A tensor of this layout, to declare results with."""
         shape = (pages, self.kv_heads, self.page_size, self.head_dim)
-        return Tensor.placeholder(shape, TVM_DTYPES[self.dtype])
+        return Tensor.placeholder(shape, operators.DTYPES[self.dtype])
 
 
 class Matrix:

@@ -22,11 +22,11 @@ from runtime.plan import Buffer, Entry, Expr, Kernel, Step, Uniform
 from .errors import CompileError
 from .families.family import Module
 from .kernels import KernelSequence, LibraryKernel, Op
-from .operators import ATTRS_ATTR, OP_ATTR
+from .operators import ATTRS_ATTR, DTYPES, OP_ATTR
 from .tvm_kernels import lower, read_expr
 
 Library = Callable[[Op], LibraryKernel | KernelSequence | None]
-SHORT = {"float32": "f32", "float16": "f16", "int32": "i32", "uint32": "u32"}
+SHORT = {name: short for short, name in DTYPES.items()}
 
 
 @dataclass(slots=True)

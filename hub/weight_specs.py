@@ -6,6 +6,7 @@ names in the Relax module, so the two cannot disagree.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,7 +51,7 @@ class WeightSpec:
         if self.kind != "matrix":
             return (Part(self.name, 0, self.rows),)
         row_nbytes = (
-            max(4 * _count(shape) for _, _, shape in scheme.buffers(self.rows, self.cols))
+            max(4 * math.prod(shape) for _, _, shape in scheme.buffers(self.rows, self.cols))
             // self.rows
         )
         most = max(32, BINDING_NBYTES // max(row_nbytes, 1) // 32 * 32)
@@ -88,10 +89,3 @@ class Part:
     name: str
     start: int
     rows: int
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

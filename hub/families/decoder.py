@@ -14,7 +14,8 @@ from tvm.relax.frontend.nn import Tensor
 
 from runtime.plan import Buffer, Expr
 
-from ..layers import TVM_DTYPES, CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
+from ..layers import CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
+from ..operators import DTYPES
 from ..schemes import Scheme
 from ..weight_specs import WeightSpec
 from .family import Module, ModuleShape
@@ -83,7 +84,7 @@ class _Parameters:
 
 
 def _variable(name: str, dims: tuple[Any, ...], dtype: str) -> relax.Var:
-    return relax.Var(name.replace(".", "_"), relax.TensorType(dims, TVM_DTYPES[dtype]))
+    return relax.Var(name.replace(".", "_"), relax.TensorType(dims, DTYPES[dtype]))
 
 
 def _cache_buffers(layout: CacheLayout, caches: tuple[str, ...]) -> tuple[Buffer, ...]:
