@@ -23,7 +23,7 @@ from tests.reference.answers import read_answers, relative_error
 from tests.reference.checkpoints import PRESS_GUIDE
 from tests.reference.device import Job, job_to_json
 from tests.reference.tiny import TINY
-from tests.reference.tolerances import BROKEN_KERNEL, LOGITS, PREFILL_AGAINST_DECODE
+from tests.reference.tolerances import BROKEN_KERNEL, PREFILL_AGAINST_DECODE, logits_tolerance
 
 pytestmark = pytest.mark.gpu
 
@@ -104,7 +104,7 @@ def test_a_device_agrees_with_transformers(results: dict[str, Any], driver: str,
     logits = found(results, driver, job, "logits")
     error = relative_error(logits[list(answers.positions)], answers.logits)
     print(f"{driver} {job.key}: {error:.1e}")
-    assert error <= LOGITS[job.variant]
+    assert error <= logits_tolerance(job.variant, job.scheme)
 
 
 @pytest.mark.parametrize(("driver", "job"), ALL, ids=IDS)
