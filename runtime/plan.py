@@ -26,7 +26,7 @@ I/O buffers: `tokens` i32[prefill_chunk], `token` i32[1], `page_table` i32[pages
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import codec
@@ -184,6 +184,9 @@ class Plan:
     kernels: tuple[Kernel, ...]
     entries: Mapping[str, Entry]
     memory: Memory
+    alternatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By entry: others that compute the same with other kernels; which is fastest, and whether it
+    is right there, only the device knows."""
 
     @classmethod
     def loads(cls, text: str | bytes, where: str = "plan") -> Plan:
@@ -204,6 +207,12 @@ class Plan:
         for name, entry in self.entries.items():
             for index, step in enumerate(entry.steps):
                 _check_step(step, entry, buffers, kernels, f"{where}.entries.{name}[{index}]")
+        for name, others in self.alternatives.items():
+            for other in (name, *others):
+                if other not in self.entries:
+                    raise FormatError(f"{where}.alternatives", f"there is no entry {other!r}")
+                if self.entries[other].symbols != self.entries[name].symbols:
+                    raise FormatError(f"{where}.alternatives", f"{other!r} needs other symbols")
 
 
 def _check_step(step: Step, entry: Entry, buffers: set[str], kernels: set[str], where: str) -> None:
