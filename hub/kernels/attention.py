@@ -42,7 +42,15 @@ def attention(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
     if op.dynamic or profile.software:
         return _whole(op, profile, values)
-    return _split(op, profile, values)
+    return _split(op, profile, values, encoding="")
+
+
+def packed_attention(op: Op, profile: Profile) -> KernelSequence:
+    """`attention` for one token that packs its result for the next matrix (`packed.py`)."""
+    values = _cache_values(op, profile)
+    values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
+    assert op.integer("head_dim") % 8 == 0 and not op.dynamic, op
+    return _split(op, profile, values, encoding=op.text("encoding"))
 
 
 def _whole(op: Op, profile: Profile, values: dict[str, object]) -> LibraryKernel:
@@ -81,7 +89,7 @@ def _attention_shape(op: Op, profile: Profile) -> dict[str, int]:
     }
 
 
-def _split(op: Op, profile: Profile, values: dict[str, object]) -> KernelSequence:
+def _split(op: Op, profile: Profile, values: dict[str, object], *, encoding: str) -> KernelSequence:
     """A share of the keys a workgroup, then one workgroup a head to merge the shares."""
     heads, head_dim = op.integer("heads"), op.integer("head_dim")
     shape = _split_shape(heads, op.integer("kv_heads"), head_dim // 4)
@@ -101,7 +109,9 @@ def _split(op: Op, profile: Profile, values: dict[str, object]) -> KernelSequenc
         op,
         profile,
         template="attention_merge",
-        values=values | shape | {"threads": 128, "slices": 128 // shape["quads"]},
+        values=values
+        | shape
+        | {"threads": 128, "slices": 128 // shape["quads"], "encoding": encoding},
         grid=(Expr(heads), Expr(1), Expr(1)),
         writes=(2,),
         part="merge",

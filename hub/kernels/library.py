@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .attention import attention, rope_append
+from .attention import attention, packed_attention, rope_append
 from .embedding import embedding
 from .fill import fill
 from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
+from .packed import pack, packed_gate_up, packed_matmul
 from .rows import last_row, rms_norm
 from .sampling import argmax, count, reset, sample
 
@@ -21,6 +22,10 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "gate_up": gate_up,
     "last_row": last_row,
     "matmul": matmul,
+    "pack": pack,
+    "packed_attention": packed_attention,
+    "packed_gate_up": packed_gate_up,
+    "packed_matmul": packed_matmul,
     "reset": reset,
     "rms_norm": rms_norm,
     "rope_append": rope_append,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,19 @@ def adapters() -> Iterator[dict[str, AdapterProcess]]:
         adapter.close()
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(pair, id="-".join(pair), marks=pytest.mark.gpu) for pair in PAIRS],
-)
+def params(pairs: Iterable[tuple[str, str]]) -> list[Any]:
+    return [pytest.param(pair, id="-".join(pair), marks=pytest.mark.gpu) for pair in pairs]
+
+
+@pytest.fixture(scope="session", params=params(PAIRS))
 def trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProcess]) -> Trial:
     """A driver and a profile to run ops on."""
+    driver, profile = request.param
+    return Trial(adapters[driver], PROFILES[profile])
+
+
+@pytest.fixture(scope="session", params=params(p for p in PAIRS if not PROFILES[p[1]].software))
+def gpu_trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProcess]) -> Trial:
+    """As `trial`, for ops that only GPU profiles have."""
     driver, profile = request.param
     return Trial(adapters[driver], PROFILES[profile])
