@@ -38,7 +38,10 @@ class CacheLayout:
 
 
 class Matrix:
-    """A stored matrix [rows, cols] under a scheme, in parts that each fit one binding."""
+    """A stored matrix [rows, cols] under a scheme, in parts that each fit one binding.
+
+    A tensor `<name>.bias` f32[rows], where there is one, is added to its products.
+    """
 
     def __init__(self, spec: WeightSpec, scheme: Scheme, tensors: Mapping[str, Tensor]) -> None:
         self.spec, self.scheme = spec, scheme
@@ -47,6 +50,7 @@ class Matrix:
             [tensors[f"{part.name}.{suffix}"] for suffix, _, _ in scheme.buffers(1, spec.cols)]
             for part in self.parts
         ]
+        self.bias = tensors.get(f"{spec.name}.bias")
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids i32[n] -> f32[n, cols]."""
@@ -60,13 +64,19 @@ class Matrix:
         return out
 
     def multiply(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """x f32[n, cols] -> x @ W^T (+ residual) f32[n, rows]."""
+        """x f32[n, cols] -> x @ W^T (+ bias) (+ residual) f32[n, rows]."""
         epilogue = "none" if residual is None else "add"
-        extra = [] if residual is None else [residual]
+        extra = [tensor for tensor in (self.bias, residual) if tensor is not None]
         out = None
         for part, weights in zip(self.parts, self.buffers, strict=True):
             func = operators.matmul(
-                self.scheme.name, part.rows, self.spec.cols, part.start, self.spec.rows, epilogue
+                self.scheme.name,
+                part.rows,
+                self.spec.cols,
+                part.start,
+                self.spec.rows,
+                epilogue,
+                bias=self.bias is not None,
             )
             args = [x, *weights, *extra]
             out = _into(func, "matmul", args, out, (x.shape[0], self.spec.rows))

@@ -70,6 +70,11 @@ def _operator(op: str, attrs: Mapping[str, Any], build: Callable[[_Function], No
     )
 
 
+def _options(**options: Any) -> dict[str, Any]:
+    """The options that are on: one that is off leaves no trace in a kernel's text."""
+    return {name: value for name, value in options.items() if value}
+
+
 def _half(word: Any, high: Any) -> Any:
     """The f16 in the low or high half of a u32 word, as float32: exponent moved by a product."""
     u32 = B.uint32
@@ -135,27 +140,41 @@ def embedding(scheme: str, rows: int, cols: int, start: int, total: int) -> Any:
 
 
 @functools.cache
-def matmul(scheme: str, rows: int, cols: int, start: int, out_cols: int, epilogue: str) -> Any:
-    """out[:, start:start+rows] = x @ W^T, plus residual's same columns when epilogue is "add".
+def matmul(
+    scheme: str,
+    rows: int,
+    cols: int,
+    start: int,
+    out_cols: int,
+    epilogue: str,
+    *,
+    bias: bool = False,
+) -> Any:
+    """out[:, start:start+rows] = x @ W^T, plus the same columns of a bias, and of the residual
+    when epilogue is "add".
 
-    (x f32[n, cols], weights..., [residual f32[n, out_cols]], out f32[n, out_cols])
+    (x f32[n, cols], weights..., [bias f32[out_cols]], [residual f32[n, out_cols]],
+    out f32[n, out_cols])
     """
 
     def build(f: _Function) -> None:
         x, weights = f.tensor((f.n, cols)), f.matrix(scheme, rows, cols)
+        added = [f.tensor((out_cols,))] if bias else []
         residual = [f.tensor((f.n, out_cols))] if epilogue == "add" else []
         out = f.tensor((f.n, out_cols))
         with B.grid(f.n, rows) as (i, j), B.sblock("matmul"):
             vi, vj = B.axis.remap("SS", [i, j])
-            _reads_all(x, *weights, *residual)
+            _reads_all(x, *weights, *added, *residual)
             B.writes(out[vi, start + vj])
             acc = _local(1)
             _dot(acc, 0, cols, lambda k: x[vi, k] * _element(scheme, weights, vj, k, cols))
-            total = acc[0] + residual[0][vi, start + vj] if residual else acc[0]
+            total = acc[0] + added[0][start + vj] if added else acc[0]
+            total = total + residual[0][vi, start + vj] if residual else total
             B.buffer_store(out, total, [vi, start + vj])
 
-    attrs = {"scheme": scheme, "rows": rows, "cols": cols, "start": start}
-    return _operator("matmul", attrs | {"out_cols": out_cols, "epilogue": epilogue}, build)
+    attrs: dict[str, Any] = {"scheme": scheme, "rows": rows, "cols": cols, "start": start}
+    attrs |= {"out_cols": out_cols, "epilogue": epilogue} | _options(bias=bias)
+    return _operator("matmul", attrs, build)
 
 
 @functools.cache

@@ -62,7 +62,8 @@ def check_sources(specs: Sequence[WeightSpec], source: TensorRows) -> None:
             good = good and sum(shape[0] for shape in shapes) == spec.rows
             wanted = [spec.rows, spec.cols]
         else:
-            good = all(shape == (spec.rows,) for shape in shapes)
+            good = all(len(shape) == 1 for shape in shapes)
+            good = good and (not shapes or sum(shape[0] for shape in shapes) == spec.rows)
             wanted = [spec.rows]
         if not good:
             raise CheckpointError(
@@ -217,18 +218,22 @@ def dequantized(
     `source` gives the shapes; `buffers` are the pressed ones by name.
     """
     for spec in specs:
-        if spec.kind == "vector":
-            yield spec.sources[0], np.asarray(buffers[spec.name], dtype=np.float32)
-        if spec.kind != "matrix":
+        if spec.kind == "rope":
             continue
-        matrix = np.concatenate(
-            [_part_values(part, spec.cols, scheme, buffers) for part in spec.parts(scheme)]
-        )
+        values = _values(spec, scheme, buffers)
         start = 0
         for name in spec.sources:
             stop = start + source.shape(name)[0]
-            yield name, matrix[start:stop]
+            yield name, values[start:stop]
             start = stop
+
+
+def _values(spec: WeightSpec, scheme: Scheme, buffers: Mapping[str, Array]) -> Floats:
+    """All rows of a vector or a matrix as float32."""
+    if spec.kind == "vector":
+        return np.asarray(buffers[spec.name], dtype=np.float32)
+    parts = [_part_values(part, spec.cols, scheme, buffers) for part in spec.parts(scheme)]
+    return np.concatenate(parts)
 
 
 def _part_values(part: Part, cols: int, scheme: Scheme, buffers: Mapping[str, Array]) -> Floats:

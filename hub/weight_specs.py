@@ -36,7 +36,8 @@ class WeightSpec:
     """One logical weight.
 
     kind "matrix": the checkpoint tensors `sources` concatenated along rows, [rows, cols], stored
-    under the scheme; kind "vector": one source, f32[rows]; kind "rope": computed from `rope`.
+    under the scheme; kind "vector": `sources` one after the other, f32[rows]; kind "rope": computed
+    from `rope`.
     """
 
     name: str

@@ -6,7 +6,8 @@ return the logits f32[1, vocab] of the last token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import relax, tirx
@@ -14,15 +15,50 @@ from tvm.relax.frontend.nn import Tensor
 
 from runtime.plan import Buffer, Expr
 
+from ..errors import UnsupportedError
 from ..layers import CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
 from ..operators import DTYPES
 from ..schemes import Scheme
 from ..weight_specs import WeightSpec
-from .family import Module, ModuleShape
+from .config import HARMLESS, DecoderConfig
+from .family import Module, ModuleShape, Reader
+from .weights import decoder_weights
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderFamily:
+    """A family whose models this module computes: how its config.json becomes a DecoderConfig.
+
+    `parse` takes the reader and the model_type; every key it leaves is refused by name.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    parse: Callable[[Reader, str], DecoderConfig]
+
+    def recognises(self, config: Mapping[str, Any]) -> bool:
+        return config.get("model_type") in self.model_types
+
+    def read(self, config: Mapping[str, Any]) -> DecoderConfig:
+        if not self.recognises(config):
+            raise UnsupportedError(
+                f"config.json: model_type {config.get('model_type')!r} is not of the family "
+                f"{self.name!r} (it reads: {', '.join(self.model_types)})"
+            )
+        reader = Reader(config, self.name, HARMLESS)
+        result = self.parse(reader, reader.take("model_type", str))
+        reader.done()
+        return result
+
+    def weights(self, config: DecoderConfig, context: int) -> tuple[WeightSpec, ...]:
+        return decoder_weights(config, context)
+
+    def module(self, config: DecoderConfig, scheme: Scheme, shape: ModuleShape) -> Module:
+        return build_module(config, decoder_weights(config, shape.context), scheme, shape)
 
 
 def build_module(
-    config: Any, specs: tuple[WeightSpec, ...], scheme: Scheme, shape: ModuleShape
+    config: DecoderConfig, specs: tuple[WeightSpec, ...], scheme: Scheme, shape: ModuleShape
 ) -> Module:
     """Both entries, with the plan buffer behind every parameter and result."""
     layout = CacheLayout(config.kv_heads, shape.page_size, config.head_dim, shape.kv_dtype)
@@ -34,7 +70,7 @@ def build_module(
         params = _Parameters(entry, tokens, layout, caches, weights)
         with builder.function(entry, params.variables):
             with builder.dataflow():
-                decoder = Decoder(config, specs, scheme, layout, params.tensors)
+                decoder = Decoder(config, specs, scheme, layout, params.tensors, shape.context)
                 results = decoder.forward(
                     params.tensors[tokens], params.step(), [params.tensors[c] for c in caches]
                 )
@@ -100,13 +136,16 @@ class Decoder:
 
     def __init__(
         self,
-        config: Any,
+        config: DecoderConfig,
         specs: tuple[WeightSpec, ...],
         scheme: Scheme,
         layout: CacheLayout,
         tensors: Mapping[str, Tensor],
+        context: int,
     ) -> None:
         self.config, self.layout, self.tensors = config, layout, tensors
+        # A window that no sequence reaches costs the attention kernels a comparison.
+        self.windows = tuple(window if window < context else 0 for window in config.windows)
         self.matrices = {
             spec.name: Matrix(spec, scheme, tensors) for spec in specs if spec.kind == "matrix"
         }
@@ -119,7 +158,7 @@ class Decoder:
             x, cache = self.layer(index, x, step, (caches[2 * index], caches[2 * index + 1]))
             results += cache
         x = x if x.shape[0] == 1 else last_row(x)
-        x = rms_norm(x, self.tensors["norm"], self.config.rms_norm_eps)
+        x = rms_norm(x, self.tensors["norm"], self.config.norm_eps)
         head = self.matrices.get("lm_head", self.matrices["embedding"])
         return (head.multiply(x), *results)
 
@@ -128,17 +167,17 @@ class Decoder:
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One block: x f32[n, hidden] -> (x, cache)."""
         config, name, matrices = self.config, f"layers.{index}", self.matrices
-        hidden = rms_norm(x, self.tensors[f"{name}.input_norm"], config.rms_norm_eps)
+        hidden = rms_norm(x, self.tensors[f"{name}.input_norm"], config.norm_eps)
         attended, cache = attend(
             matrices[f"{name}.qkv"].multiply(hidden),
             step,
             cache,
             self.layout,
             heads=config.heads,
-            window=config.window,
+            window=self.windows[index],
             scale=config.head_dim**-0.5,
         )
         x = matrices[f"{name}.output"].multiply(attended, x)
-        hidden = rms_norm(x, self.tensors[f"{name}.post_norm"], config.rms_norm_eps)
+        hidden = rms_norm(x, self.tensors[f"{name}.post_norm"], config.norm_eps)
         hidden = gate_up(hidden, matrices[f"{name}.gate_up"])
         return matrices[f"{name}.down"].multiply(hidden, x), cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from runtime.plan import Buffer
 
@@ -83,13 +83,17 @@ class Reader:
 
     def __init__(self, config: Mapping[str, Any], family: str, ignored: frozenset[str]) -> None:
         self._left = {k: v for k, v in config.items() if k not in ignored}
-        self._family = family
+        self.family = family
+
+    def has(self, key: str) -> bool:
+        """Whether `key` is there and not yet taken, even as null."""
+        return key in self._left
 
     def take(self, key: str, kind: type, default: Any = ...) -> Any:
         """The value of `key`, of type `kind`; UnsupportedError when missing or of another type."""
         value = self._left.pop(key, default)
         if value is ...:
-            raise UnsupportedError(f"config.json lacks {key!r}, which {self._family} needs")
+            raise UnsupportedError(f"config.json lacks {key!r}, which {self.family} needs")
         if value is None or value is default:
             return None if default is ... else default
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -104,14 +108,25 @@ class Reader:
         if value not in allowed:
             raise UnsupportedError(
                 f"config.json: {key} = {value!r} is not supported by the family "
-                f"{self._family!r} (supported: {', '.join(map(repr, allowed))})"
+                f"{self.family!r} (supported: {', '.join(map(repr, allowed))})"
             )
+
+    def ignore(self, *keys: str) -> None:
+        """These keys do not change what the family computes."""
+        for key in keys:
+            self._left.pop(key, None)
+
+    def refuse(self, key: str, why: str) -> NoReturn:
+        """`key` asks for something the family does not compute."""
+        raise UnsupportedError(
+            f"config.json: {key} asks for {why}, which the family {self.family!r} does not compute"
+        )
 
     def done(self) -> None:
         """Nothing unknown may be left: an unread option could change the computation."""
         if self._left:
             key, value = next(iter(sorted(self._left.items())))
             raise UnsupportedError(
-                f"config.json: {key} = {value!r} is not known to the family {self._family!r}; "
+                f"config.json: {key} = {value!r} is not known to the family {self.family!r}; "
                 "computing the model without it could be wrong"
             )

@@ -1,7 +1,8 @@
 """Quantized matrix kernels: `matmul` and `gate_up`, for one token and for many.
 
-matmul: x f32[n, cols], weight buffers of [rows, cols], (residual f32[n, out_cols],) out
-f32[n, out_cols]; columns [start, start + rows) of out are x @ W^T (+ residual).
+matmul: x f32[n, cols], weight buffers of [rows, cols], (bias f32[out_cols],)
+(residual f32[n, out_cols],) out f32[n, out_cols]; columns [start, start + rows) of out are
+x @ W^T (+ bias) (+ residual).
 gate_up: x, weight buffers of [2F, cols] (gate rows, then up rows), out f32[n, F].
 """
 
@@ -40,15 +41,25 @@ class _Shape:
     out_cols: int
 
     @property
+    def bias(self) -> bool:
+        return bool(self.op.attrs.get("bias", False))
+
+    @property
+    def bias_binding(self) -> int:
+        """The first binding after the weights, whether a bias lies there or not."""
+        return 2 + int(SCHEMES[self.op.text("scheme")].group is not None)
+
+    @property
     def out_binding(self) -> int:
-        quantized = SCHEMES[self.op.text("scheme")].group is not None
-        return 2 + int(quantized) + int(self.residual)
+        return self.bias_binding + int(self.bias) + int(self.residual)
 
     def values(self) -> dict[str, object]:
         return {
             "scheme": self.op.text("scheme"),
             "gated": self.gated,
             "residual": self.residual,
+            "bias": self.bias,
+            "bias_binding": self.bias_binding,
             "outputs_count": self.outputs,
             "groups": self.groups,
             "start": self.start,
@@ -58,7 +69,7 @@ class _Shape:
 
 
 def matmul(op: Op, profile: Profile) -> LibraryKernel:
-    """`out[:, start:start+rows] = x @ W^T`, plus the residual for epilogue "add"."""
+    """`out[:, start:start+rows] = x @ W^T`, plus a bias, plus the residual for epilogue "add"."""
     epilogue = op.text("epilogue")
     assert epilogue in ("none", "add"), epilogue
     return _linear(

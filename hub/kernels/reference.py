@@ -46,11 +46,22 @@ def embedding(ids: Array, weight: Array, out: Array, *, start: int, total: int) 
     return result
 
 
-def matmul(x: Array, weight: Array, residual: Array | None, out: Array, *, start: int) -> Array:
-    """`out` with columns [start, start + rows) = x @ weight^T (+ the residual's columns)."""
+def matmul(
+    x: Array,
+    weight: Array,
+    residual: Array | None,
+    out: Array,
+    *,
+    start: int,
+    bias: Array | None = None,
+) -> Array:
+    """`out` with columns [start, start + rows) = x @ weight^T (+ those of the bias and of the
+    residual)."""
     columns = slice(start, start + len(weight))
     result = out.copy()
     product = x.astype(np.float64) @ weight.astype(np.float64).T
+    if bias is not None:
+        product += bias[columns]
     if residual is not None:
         product += residual[:, columns]
     result[:, columns] = product

@@ -10,7 +10,7 @@ import pytest
 
 from hub.errors import UnsupportedError
 from hub.families import FAMILIES
-from hub.families.llama import rope_table
+from hub.families.rope import rope_table
 from tests.hub.shapes import llama_8b, llama_config
 
 LLAMA = FAMILIES["llama"]
@@ -19,8 +19,8 @@ LLAMA = FAMILIES["llama"]
 def test_a_config_is_read_with_its_defaults() -> None:
     config = LLAMA.read(llama_config())
     assert (config.layers, config.heads, config.kv_heads, config.head_dim) == (2, 10, 2, 16)
-    assert config.rope_theta == 10000.0
-    assert config.window == 0
+    assert config.rope.theta == 10000.0
+    assert config.windows == (0, 0)
     assert config.tied
 
 
@@ -35,7 +35,7 @@ def test_parameters_are_counted_as_the_checkpoint_has_them() -> None:
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"attention_bias": True}, "attention_bias"),
         ({"mlp_bias": True}, "mlp_bias"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "yarn"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
         ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
@@ -71,7 +71,7 @@ def test_newer_checkpoints_keep_rope_in_rope_parameters() -> None:
 
 def test_llama3_scaling_keeps_fast_frequencies_and_divides_slow_ones() -> None:
     config = LLAMA.read(llama_8b())
-    scaled = np.array(rope_table(config, 16).inv_freq)
+    scaled = np.array(rope_table(config.rope, 16).inv_freq)
     plain = 500000.0 ** (-np.arange(0, 128, 2) / 128)
     wavelength = 2 * math.pi / plain
     assert np.allclose(scaled[wavelength < 8192 / 4], plain[wavelength < 8192 / 4], rtol=1e-5)
@@ -93,14 +93,14 @@ def test_a_silent_mistral_config_has_the_defaults_of_mistral() -> None:
     silent = llama_config(model_type="mistral", num_attention_heads=16)
     del silent["num_key_value_heads"]
     config = LLAMA.read(silent)
-    assert (config.window, config.kv_heads) == (4096, 8)
-    assert LLAMA.read(silent | {"sliding_window": None}).window == 0
-    assert LLAMA.read(silent | {"sliding_window": 32}).window == 32
+    assert (config.windows, config.kv_heads) == ((4096, 4096), 8)
+    assert LLAMA.read(silent | {"sliding_window": None}).windows == (0, 0)
+    assert LLAMA.read(silent | {"sliding_window": 32}).windows == (32, 32)
 
 
 def test_llama_itself_has_no_window() -> None:
     """transformers ignores the key in a config of model_type llama; it was computed."""
-    assert LLAMA.read(llama_config(sliding_window=32)).window == 0
+    assert LLAMA.read(llama_config(sliding_window=32)).windows == (0, 0)
 
 
 def test_marks_of_saving_tools_are_harmless() -> None:

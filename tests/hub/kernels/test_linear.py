@@ -22,6 +22,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @FEW
 @given(rows=st.integers(1, 140), groups=GROUPS, start=st.integers(0, 9), seed=SEEDS)
 @example(rows=20, groups=199, start=0, seed=1)
+@example(rows=37, groups=3, start=5, seed=4)
 def test_matmul_writes_its_columns_and_no_others(
     trial: Trial, scheme: str, rows: int, groups: int, start: int, seed: int
 ) -> None:
@@ -37,12 +38,16 @@ def test_matmul_writes_its_columns_and_no_others(
         "out_cols": out_cols,
         "epilogue": "add" if seed % 2 else "none",
     }
+    bias = normal(rng, out_cols) if seed % 3 == 1 else None
+    attrs = attrs if bias is None else {**attrs, "bias": True}
     for dynamic, n in CALLS:
         x, out, residual = normal(rng, n, cols), normal(rng, n, out_cols), normal(rng, n, out_cols)
         added = residual if attrs["epilogue"] == "add" else None
-        arrays = [x, *buffers, *([] if added is None else [added]), out]
+        extra = [array for array in (bias, added) if array is not None]
+        arrays = [x, *buffers, *extra, out]
         (got,) = trial.run("matmul", arrays, n=n, attrs=attrs, dynamic=dynamic)
-        assert_close(got, reference.matmul(x, weight, added, out, start=start), trial.tolerance)
+        want = reference.matmul(x, weight, added, out, start=start, bias=bias)
+        assert_close(got, want, trial.tolerance)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

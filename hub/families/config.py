@@ -1,0 +1,155 @@
+"""What a decoder computes, and what its tensors are called: all that families differ in.
+
+A family module turns config.json into a DecoderConfig; `weights.py` and `decoder.py` do the rest
+for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UnsupportedError
+from ..schemes import GROUP
+from .family import Reader
+from .rope import Rope
+
+HARMLESS = frozenset(
+    """_name_or_path architectures bos_token_id eos_token_id pad_token_id dtype torch_dtype
+    transformers_version use_cache initializer_range attention_dropout
+    transformers.js_config return_dict output_hidden_states output_attentions
+    chunk_size_feed_forward id2label label2id problem_type is_encoder_decoder
+    tie_word_embeddings_source unk_token_id quantization_config_original
+    _attn_implementation_autoset unsloth_fixed unsloth_version auto_map""".split()
+)
+"""Keys of config.json that do not change what a model computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Checkpoint tensors, without their `.weight` and `.bias`; a layer's follow `layer`."""
+
+    embedding: str = "model.embed_tokens"
+    layer: str = "model.layers.{}."
+    input_norm: str = "input_layernorm"
+    qkv: tuple[str, ...] = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    output: str = "self_attn.o_proj"
+    post_norm: str = "post_attention_layernorm"
+    gate_up: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
+    down: str = "mlp.down_proj"
+    norm: str = "model.norm"
+    head: str = "lm_head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """A decoder's shape; field names as in the papers, sizes in elements."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    context: int
+    norm_eps: float
+    rope: Rope
+    tied: bool
+    """The output head is the embedding."""
+    windows: tuple[int, ...]
+    """Of each layer: the positions a token sees, itself included; 0 for all."""
+    qkv_bias: bool = False
+    names: Names = Names()
+
+    def __post_init__(self) -> None:
+        if problems := self._size_problems() or self._number_problems():
+            raise UnsupportedError(f"config.json: {'; '.join(problems)}")
+
+    @property
+    def qkv_rows(self) -> int:
+        return (self.heads + 2 * self.kv_heads) * self.head_dim
+
+    @property
+    def parameters(self) -> int:
+        from .weights import decoder_weights
+
+        return sum(s.rows * s.cols for s in decoder_weights(self, 1) if s.kind != "rope")
+
+    def _size_problems(self) -> list[str]:
+        sizes = ("vocab_size", "hidden_size", "intermediate_size", "layers", "heads", "kv_heads")
+        problems = [f"{name} must be positive" for name in sizes if getattr(self, name) <= 0]
+        if not problems and self.heads % self.kv_heads:
+            problems.append(f"{self.heads} heads do not divide among {self.kv_heads} KV heads")
+        problems += [
+            f"{name} is not a multiple of {GROUP}"
+            for name in ("hidden_size", "intermediate_size")
+            if getattr(self, name) % GROUP
+        ]
+        if self.head_dim % 8 or not 0 < self.head_dim <= 256:
+            problems.append(f"head_dim {self.head_dim} is not a multiple of 8 up to 256")
+        if self.heads * self.head_dim % GROUP:
+            problems.append(f"heads * head_dim is not a multiple of {GROUP}")
+        if len(self.windows) != self.layers:
+            problems.append(f"layer_types names {len(self.windows)} layers of {self.layers}")
+        return problems
+
+    def _number_problems(self) -> list[str]:
+        """What would be no number on the device; JSON may say NaN."""
+        positive = {"max_position_embeddings": self.context, "rms_norm_eps": self.norm_eps}
+        problems = [
+            f"{name} is {value}, not a positive number"
+            for name, value in positive.items()
+            if not 0 < value < math.inf
+        ]
+        return problems + self.rope.problems()
+
+
+def read_sizes(reader: Reader, **defaults: Any) -> Mapping[str, Any]:
+    """The fields of a DecoderConfig that nearly every config.json has under the same keys.
+
+    `defaults` by config.json key: what the family takes where the file is silent.
+    """
+
+    def size(key: str) -> Any:
+        return reader.take(key, int, defaults.get(key, ...))
+
+    hidden, heads = size("hidden_size"), size("num_attention_heads")
+    return {
+        "vocab_size": size("vocab_size"),
+        "hidden_size": hidden,
+        "intermediate_size": size("intermediate_size"),
+        "layers": size("num_hidden_layers"),
+        "heads": heads,
+        "kv_heads": reader.take(
+            "num_key_value_heads", int, defaults.get("num_key_value_heads", heads)
+        ),
+        "head_dim": reader.take("head_dim", int, hidden // max(heads, 1)),
+        "context": size("max_position_embeddings"),
+        "norm_eps": reader.take("rms_norm_eps", float, defaults.get("rms_norm_eps", 1e-6)),
+        "tied": reader.take(
+            "tie_word_embeddings", bool, defaults.get("tie_word_embeddings", False)
+        ),
+    }
+
+
+def read_windows(reader: Reader, layers: int, window: int, default: str) -> tuple[int, ...]:
+    """The window of each layer from layer_types; `default` is the type of all where it is absent.
+
+    UnsupportedError for a type of layer that is neither sliding nor full attention.
+    """
+    kinds = reader.take("layer_types", list, None)
+    windows = {"full_attention": 0, "sliding_attention": window}
+    for kind in kinds or ():
+        if (
+            not isinstance(kind, str)
+            or kind not in windows
+            or (windows[kind] == 0) != (kind == "full_attention")
+        ):
+            raise UnsupportedError(
+                f"config.json: layer_types holds {kind!r}, which the family {reader.family!r} "
+                f"does not compute with sliding_window {window or None}"
+            )
+    return tuple(windows[kind] for kind in kinds or [default] * max(layers, 0))
