@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from runtime.plan import PLAN_FORMAT, Buffer, Expr, Plan
 from runtime.progress import OnProgress, Progress, ignore_progress
 
 from .families import FAMILIES, Family
-from .families.family import ModuleShape
+from .families.family import Module, ModuleShape
 from .kernels import PROFILES, Op, Profile, kernel_for
 from .linearize import PlanBuilder
 from .memory import measure_limits, measure_memory
 from .passes import lower_graph
+from .passes.pack import pack_rows
 from .schemes import Scheme
 from .tvm_kernels import webgpu_target
 from .weight_specs import WeightSpec
@@ -27,6 +29,8 @@ FEATURES = {
     "base": (),
     "software": (),
 }
+PACKED = "decode_dot"
+"""The entry whose kernels hand each other integers and multiply in four-byte dot products."""
 PAGE_SIZE = 16
 PREFILL_CHUNK = 256
 SOFTWARE_PREFILL_CHUNK = 64
@@ -94,21 +98,38 @@ class _Compiler:
             "pos": self.shape.context,
             "pages": self.pages,
         }
+        if library and not self.profile.software:
+            module = self._packed(module)
         lowered = lower_graph(module.ir, webgpu_target(), bounds)
         builder = PlanBuilder(self._kernel if library else lambda op: None)
         builder.add_module(module, lowered, bounds)
         builder.library = self._kernel
         self._add_sampling(builder)
         self._add_synthesis(builder)
+        alternatives = {"decode": (PACKED,)} if PACKED in builder.entries else {}
         weights = weight_buffers(self.specs, self.scheme)
         scratch = tuple(builder.buffers.values())
         buffers = (*weights, *module.caches, *scratch, *self._io_buffers())
-        return self._plan(builder, buffers)
+        return self._plan(builder, buffers, alternatives)
+
+    def _packed(self, module: Module) -> Module:
+        """`module` with a second way to decode, for quantized weights: in integers."""
+        if self.scheme.group is None:
+            return module
+        ir = pack_rows(module.ir, "decode", PACKED, "i16")
+        inputs = {**module.inputs, PACKED: module.inputs["decode"]}
+        outputs = {**module.outputs, PACKED: module.outputs["decode"]}
+        return replace(module, ir=ir, inputs=inputs, outputs=outputs)
 
     def _kernel(self, op: Op) -> Any:
         return kernel_for(op, self.profile)
 
-    def _plan(self, builder: PlanBuilder, buffers: tuple[Buffer, ...]) -> Plan:
+    def _plan(
+        self,
+        builder: PlanBuilder,
+        buffers: tuple[Buffer, ...],
+        alternatives: Mapping[str, tuple[str, ...]],
+    ) -> Plan:
         kernels = tuple(builder.kernels[name] for name in sorted(builder.kernels))
         plan = Plan(
             format=PLAN_FORMAT,
@@ -125,6 +146,7 @@ class _Compiler:
             kernels=kernels,
             entries=builder.entries,
             memory=measure_memory(buffers, pages=self.pages, page_size=self.shape.page_size),
+            alternatives=alternatives,
         )
         plan.check()
         return plan

@@ -23,6 +23,7 @@ from .errors import CompileError
 from .families.family import Module
 from .kernels import KernelSequence, LibraryKernel, Op
 from .operators import ATTRS_ATTR, DTYPES, OP_ATTR
+from .passes.pack import CALL_PREFIX
 from .tvm_kernels import lower, read_expr
 
 Library = Callable[[Op], LibraryKernel | KernelSequence | None]
@@ -44,7 +45,7 @@ class PlanBuilder:
         for name in module.inputs:
             walker = _Walker(self, name, module, ir, bounds)
             steps = walker.walk()
-            symbols = ("n", "pos") if name == "prefill" else ("pos",)
+            symbols = ("n", "pos") if name.startswith("prefill") else ("pos",)
             self.entries[name] = Entry(symbols, tuple(steps))
 
     def add_entry(
@@ -146,6 +147,9 @@ class _Walker:
             if name == "relax.memory.alloc_tensor" and int(value.args[1].value) != 0:
                 raise CompileError(f"{self.entry}: a tensor does not start at its storage")
             self.values[var] = self._value(value.args[0])
+        elif isinstance(value.op, relax.ExternFunc):
+            self._library_call(str(value.op.global_symbol), value.args)
+            self.values[var] = None
         elif isinstance(value.op, relax.GlobalVar):
             self._call(value.op.name_hint, value.args)
             self.values[var] = None
@@ -181,6 +185,16 @@ class _Walker:
             self.steps += self.builder.library_steps(where, kernel, bindings)
         else:
             self._tvm_steps(name, func, symbols, bindings)
+
+    def _library_call(self, symbol: str, args: Any) -> None:
+        """A call that has no PrimFunc: the library must have it."""
+        name, _, attrs = symbol.removeprefix(CALL_PREFIX).partition(" ")
+        op = Op(name, {**json.loads(attrs), "n": 1})
+        kernel = self.builder.library(op)
+        if kernel is None:
+            raise CompileError(f"{self.entry}: the kernel library has no {name} for {attrs}")
+        bindings = tuple(self._value(arg) for arg in args)
+        self.steps += self.builder.library_steps(f"{self.entry}.{name}", kernel, bindings)
 
     def _library_kernel(
         self, func: tirx.PrimFunc, symbols: Mapping[str, Expr]

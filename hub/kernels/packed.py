@@ -6,9 +6,10 @@ is). With it travel the sums of squares of its blocks, so that whoever reads the
 root mean square norm to its finished sums: the norm's weights are multiplied in when the row is
 packed, its scale when it has been used. The layout is told in packed_blocks.wgsl.jinja.
 
-packed_matmul: packed row, weight buffers of [rows, cols], (bias f32[out_cols],) (residual
-f32[1, out_cols],) (next norm's weights f32[out_cols],) then what `results` names: out
-f32[1, out_cols], packed row of out_cols columns.
+packed_matmul: packed row, weight buffers of every part of a matrix [out_cols, cols], (bias
+f32[out_cols],) (residual f32[1, out_cols],) (next norm's weights f32[out_cols],) then what
+`results` names: out f32[1, out_cols], packed row of out_cols columns. `parts` says which rows each
+part holds: "start:rows", joined by ";".
 packed_gate_up: packed row, weight buffers of [2F, cols], then packed row of F columns.
 pack: x f32[1, cols], (norm's weights f32[cols],) packed row.
 """
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from runtime.plan import Expr
 
 from ..schemes import GROUP, SCHEMES
-from .kernel import LibraryKernel, Op, Profile, ceil_div, folded
+from .kernel import KernelSequence, LibraryKernel, Op, Profile, ceil_div, folded
 from .template import render
 
 BLOCK = 8
@@ -47,16 +48,46 @@ def pack(op: Op, profile: Profile) -> LibraryKernel:
     )
 
 
-def packed_matmul(op: Op, profile: Profile) -> LibraryKernel:
-    """`out[start:start+rows] = norm * (x @ W^T)`, plus bias and residual where there are any."""
-    return _vector(op, profile, op.integer("rows"), op.integer("out_cols"), gated=False)
+def packed_matmul(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
+    """`out = norm * (x @ W^T)`, plus bias and residual where there are any; a dispatch a part."""
+    spans = [tuple(map(int, part.split(":"))) for part in op.text("parts").split(";")]
+    out_cols = op.integer("out_cols")
+    kernels = [
+        _vector(op, profile, _Span(start, rows, out_cols), gated=False) for start, rows in spans
+    ]
+    if len(kernels) == 1:
+        return kernels[0]
+    # A part sees the packed row, its own weights and everything after the last part's weights.
+    width = len(SCHEMES[op.text("scheme")].buffers(1, GROUP))
+    count = max(_bindings(op).values()) - width
+    rest = range(1 + width * len(kernels), 1 + width * len(kernels) + count)
+    return KernelSequence(
+        tuple(
+            (kernel, (0, *range(1 + width * i, 1 + width * i + width), *rest))
+            for i, kernel in enumerate(kernels)
+        ),
+        (),
+    )
 
 
 def packed_gate_up(op: Op, profile: Profile) -> LibraryKernel:
     """`silu(norm * (x @ gate^T)) * norm * (x @ up^T)`."""
     assert op.text("activation") == "silu", op.attrs
     features = op.integer("rows") // 2
-    return _vector(op, profile, features, features, gated=True)
+    return _vector(op, profile, _Span(0, features, features), gated=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Which columns of its result a kernel computes."""
+
+    start: int
+    outputs: int
+    out_cols: int
+
+    @property
+    def whole(self) -> bool:
+        return self.start == 0 and self.outputs == self.out_cols
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +99,22 @@ class _Tile:
     teams: int
 
 
-def _vector(op: Op, profile: Profile, outputs: int, out_cols: int, *, gated: bool) -> LibraryKernel:
+def _vector(op: Op, profile: Profile, span: _Span, *, gated: bool) -> LibraryKernel:
     scheme, encoding = op.text("scheme"), op.text("encoding")
-    results = op.text("results").split("+")
-    assert set(results) <= {"out", "packed"}, op.attrs
+    results, outputs = _results(op), span.outputs
     assert encoding == "f32" or SCHEMES[scheme].group is not None, op.attrs
-    start = op.integer("start", 0)
     groups, emits = op.integer("cols") // GROUP, "packed" in results
-    assert not emits or (start == 0 and outputs == out_cols and outputs % GROUP == 0), op.attrs
+    assert not emits or (span.whole and outputs % GROUP == 0), op.attrs
     tile = _tile(outputs, groups, gated=gated, emits=emits)
     scaled, sums = "eps" in op.attrs, tile.rows * (2 if gated else 1)
-    bindings = _bindings(op, scheme, results)
+    bindings = _bindings(op)
     values = bindings | {
         "scheme": scheme,
         "encoding": encoding,
         "gated": gated,
         "outputs": outputs,
-        "out_cols": out_cols,
-        "start": start,
+        "out_cols": span.out_cols,
+        "start": span.start,
         "groups": groups,
         "rows": tile.rows,
         "lanes": tile.lanes,
@@ -107,8 +136,15 @@ def _vector(op: Op, profile: Profile, outputs: int, out_cols: int, *, gated: boo
     )
 
 
-def _bindings(op: Op, scheme: str, results: list[str]) -> dict[str, int]:
+def _results(op: Op) -> list[str]:
+    results = op.text("results").split("+")
+    assert set(results) <= {"out", "packed"}, op.attrs
+    return results
+
+
+def _bindings(op: Op) -> dict[str, int]:
     """The binding of every argument after the weights; 0 for those the op does not have."""
+    results = _results(op)
     present = {
         "bias": bool(op.attrs.get("bias", False)),
         "residual": op.attrs.get("epilogue", "none") == "add",
@@ -116,7 +152,7 @@ def _bindings(op: Op, scheme: str, results: list[str]) -> dict[str, int]:
         "out": "out" in results,
         "emit": "packed" in results,
     }
-    place, places = 2 + int(SCHEMES[scheme].group is not None), {}
+    place, places = 1 + len(SCHEMES[op.text("scheme")].buffers(1, GROUP)), {}
     for name, there in present.items():
         places[name] = place if there else 0
         place += int(there)

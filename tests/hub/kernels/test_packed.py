@@ -69,7 +69,7 @@ def test_packed_matmul_writes_its_columns_and_no_others(
     bias, residual = normal(rng, out_cols), normal(rng, 1, out_cols)
     buffers = matrix(rng, scheme, rows, cols)
     weight = reference.dequantize(scheme, buffers, rows, cols)
-    attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols, "start": start}
+    attrs: Attrs = {"scheme": scheme, "cols": cols, "parts": f"{start}:{rows}"}
     attrs |= {"out_cols": out_cols, "encoding": encoding, "results": "out", "bias": biased}
     attrs["epilogue"] = "add" if added else "none"
     arrays = [pack_row(x[0], None, encoding), *buffers]
@@ -92,7 +92,7 @@ def test_a_norm_goes_over_two_matrices(
     first, second = matrix(rng, scheme, hidden, cols), matrix(rng, scheme, 2 * features, hidden)
     out, emitted = normal(rng, 1, hidden), np.zeros(packed_words(hidden, encoding), np.uint32)
     common: Attrs = {"scheme": scheme, "encoding": encoding}
-    attrs = {**common, "rows": hidden, "cols": cols, "start": 0, "out_cols": hidden}
+    attrs = {**common, "cols": cols, "parts": f"0:{hidden}", "out_cols": hidden}
     attrs |= {"epilogue": "add", "norm": True, "results": "out+packed"}
     arrays = [pack_row(x[0], None, encoding), *first, residual, norm, out, emitted]
     got, emitted = gpu_trial.run("packed_matmul", arrays, attrs=attrs)
@@ -138,3 +138,15 @@ def test_packed_attention_packs_what_attention_writes(
             q, table, keys, values, heads=case.heads, window=case.window, scale=0.1, pos=pos
         )
         assert_close(unpack_row(got, cols, encoding)[0], want[0], 1e-4)
+
+
+def test_a_matrix_in_parts_fills_one_row(gpu_trial: Trial) -> None:
+    rng, cols, spans = np.random.default_rng(11), 96, ((0, 40), (40, 8), (48, 17))
+    parts = [matrix(rng, "q4", rows, cols) for _, rows in spans]
+    x, bias = normal(rng, 1, cols), normal(rng, 65)
+    attrs: Attrs = {"scheme": "q4", "cols": cols, "out_cols": 65, "encoding": "i16", "bias": True}
+    attrs |= {"parts": ";".join(f"{s}:{r}" for s, r in spans), "results": "out"}
+    arrays = [pack_row(x[0], None, "i16"), *(b for part in parts for b in part)]
+    (got,) = gpu_trial.run("packed_matmul", [*arrays, bias, normal(rng, 1, 65)], attrs=attrs)
+    weights = [reference.dequantize("q4", p, s[1], cols) for p, s in zip(parts, spans, strict=True)]
+    assert_close(got, x @ np.concatenate(weights).T + bias, 1e-4)
