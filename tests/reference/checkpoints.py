@@ -19,7 +19,6 @@ from hub.stream import press
 PRESS_GUIDE = "press-guide"
 GUIDE_QUESTION = "How do I publish a site?"
 """What the demo model is asked: a question whose every greedy choice is clear."""
-FAMILY = "llama"
 CONTEXT = 128
 """Positions of the rotary table; the prompts and what follows fit into them."""
 
@@ -35,12 +34,19 @@ class Pressed:
 
 def press_checkpoint(folder: Path, scheme: str) -> Pressed:
     """Press the checkpoint in `folder` as a build would."""
-    checkpoint, family = Checkpoint.open(folder), FAMILIES[FAMILY]
+    checkpoint = Checkpoint.open(folder)
+    family = FAMILIES[family_of(checkpoint.config)]
     specs = family.weights(family.read(checkpoint.config), CONTEXT)
     pressed = press(specs, SCHEMES[scheme], checkpoint)
     buffers: dict[str, NDArray[Any]] = {buffer.name: buffer.data for buffer in pressed}
     weights = dict(stand_for(specs, SCHEMES[scheme], buffers, checkpoint))
     return Pressed(checkpoint.config, buffers, weights)
+
+
+def family_of(config: Mapping[str, Any]) -> str:
+    """The one family that reads this config.json."""
+    (name,) = (name for name, family in FAMILIES.items() if family.recognises(config))
+    return name
 
 
 def dequantized(folder: Path, scheme: str) -> Mapping[str, NDArray[np.float32]]:

@@ -37,8 +37,9 @@ from runtime.progress import ignore_progress
 from runtime.weights import WeightIndex
 
 from .answers import NEW_TOKENS, Answers, read_answers, ways_to_cut
-from .checkpoints import CONTEXT, FAMILY, PRESS_GUIDE, press_guide_folder
+from .checkpoints import CONTEXT, PRESS_GUIDE, family_of, press_guide_folder
 from .tiny import TINY
+from .tiny_families import TINY_FAMILIES
 
 Array = NDArray[np.float32]
 STEPS_IN_FLIGHT = 4
@@ -93,10 +94,11 @@ def press_job(job: Job, scratch: Path) -> tuple[Plan, WeightIndex, Path]:
     """The plan and the stored weights of a job, and the hub folder that holds them."""
     folder = checkpoint_folder(job.model, scratch)
     checkpoint, scheme = Checkpoint.open(folder), SCHEMES[job.scheme]
-    specs = FAMILIES[FAMILY].weights(FAMILIES[FAMILY].read(checkpoint.config), CONTEXT)
+    name = family_of(checkpoint.config)
+    specs = FAMILIES[name].weights(FAMILIES[name].read(checkpoint.config), CONTEXT)
     (plan,) = compile_plans(
         model_id=job.model,
-        family=FAMILY,
+        family=name,
         config=checkpoint.config,
         scheme=scheme,
         context=CONTEXT,
@@ -113,7 +115,7 @@ def checkpoint_folder(model: str, scratch: Path) -> Path:
         return press_guide_folder()
     folder = scratch / model
     if not folder.is_dir():
-        next(tiny for tiny in TINY if tiny.name == model).write(folder)
+        next(t for t in (*TINY, *TINY_FAMILIES) if t.name == model).write(folder)
     return folder
 
 

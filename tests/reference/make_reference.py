@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,15 @@ from .answers import (
     write_answers,
 )
 from .checkpoints import GUIDE_QUESTION, PRESS_GUIDE, dequantized, press_guide_folder
-from .tiny import TINY
+from .tiny import TINY, TinyModel
+from .tiny_families import TINY_FAMILIES
 
 Weights = Mapping[str, NDArray[np.float32]]
 ALLOWED_DRIFT = 1e-5
 """Between two machines running the same torch: other vector widths, other orders of addition."""
 SMALLEST_MARGIN = 1.5e-3
 """The closest greedy choice, relative to the largest logit: else identity would test luck."""
+FAMILY_POSITIONS = {"f32": (0, 11, 23), "q4": (0, 23)}
 POSITIONS = {"f32": tuple(range(24)), "f16": (0, 23), "q8": (0, 11, 23), "q4": (0, 5, 17, 23)}
 
 
@@ -48,10 +50,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     parser.add_argument("--margins", action="store_true", help="only print the greedy margins")
+    parser.add_argument("models", nargs="*", help="only these; all when none is named")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     problems = []
-    for model, answers, margin in all_answers():
+    for model, answers, margin in all_answers(arguments.models):
         print(f"{model}: closest greedy choice {margin:.1e}", flush=True)
         if margin < SMALLEST_MARGIN:
             problems.append(f"{model}: closest greedy choice {margin:.1e}; choose another seed")
@@ -63,12 +66,19 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def all_answers() -> Iterator[tuple[str, dict[str, Answers], float]]:
-    """(model, answers by scheme, smallest greedy margin) of everything in the reference."""
+def all_answers(
+    models: Sequence[str] = (),
+) -> Iterator[tuple[str, dict[str, Answers], float]]:
+    """(model, answers by scheme, smallest greedy margin) of the models named, or of all."""
     with tempfile.TemporaryDirectory() as scratch:
-        for tiny in TINY:
+        for tiny in (*TINY, *TINY_FAMILIES):
+            if models and tiny.name not in models:
+                continue
             folder = tiny.write(Path(scratch) / tiny.name)
-            yield tiny.name, *answers_of(folder, prompt_for(tiny.vocab), POSITIONS)
+            positions = POSITIONS if isinstance(tiny, TinyModel) else FAMILY_POSITIONS
+            yield tiny.name, *answers_of(folder, prompt_for(tiny.vocab), positions)
+    if models and PRESS_GUIDE not in models:
+        return
     prompt = guide_prompt(press_guide_folder())
     positions = dict.fromkeys(SCHEMES, (0, len(prompt) // 2, len(prompt) - 1))
     yield PRESS_GUIDE, *answers_of(press_guide_folder(), prompt, positions)
@@ -85,9 +95,9 @@ def guide_prompt(folder: Path) -> tuple[int, ...]:
 def answers_of(
     folder: Path, prompt: tuple[int, ...], positions: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[str, Answers], float]:
-    """What transformers says about the checkpoint in `folder`, under every scheme."""
+    """What transformers says about the checkpoint in `folder`, under the schemes of `positions`."""
     answers, margins = {}, []
-    for scheme in SCHEMES:
+    for scheme in positions:
         weights = load_weights(folder) if scheme == "f32" else dequantized(folder, scheme)
         logits, tokens, margin = run(folder, weights, prompt)
         chosen = positions[scheme]

@@ -23,6 +23,7 @@ from tests.reference.answers import read_answers, relative_error
 from tests.reference.checkpoints import PRESS_GUIDE
 from tests.reference.device import Job, job_to_json
 from tests.reference.tiny import TINY
+from tests.reference.tiny_families import TINY_FAMILIES
 from tests.reference.tolerances import BROKEN_KERNEL, PREFILL_AGAINST_DECODE, logits_tolerance
 
 pytestmark = pytest.mark.gpu
@@ -51,13 +52,16 @@ GPU variant, so each pair runs on one driver."""
 
 
 def jobs_for(driver: str) -> list[Job]:
-    """Every variant and every scheme on one tiny model; every tiny model in two variants; the
-    demo model in every scheme and every variant on one driver or the other."""
+    """Every variant and every scheme on one tiny model; every tiny Llama in two variants; one tiny
+    model of every other family; the demo model in every scheme and every variant on one driver or
+    the other."""
     variants = TINY_JOBS[driver]
     best, first = variants[0], TINY[0].name
     jobs = [Job(first, "q4", variant) for variant in variants]
     jobs += [Job(first, s, v) for s in SCHEMES if s != "q4" for v in (best, "software")]
     jobs += [Job(t.name, s, v) for t in TINY[1:] for s, v in (("f32", "software"), ("q4", best))]
+    if driver == "lavapipe":
+        jobs += [Job(t.name, "q4", best) for t in TINY_FAMILIES if t.on_device]
     jobs += [Job(PRESS_GUIDE, scheme, variant) for scheme, variant in GUIDE_JOBS[driver]]
     return jobs
 

@@ -21,16 +21,18 @@ from tests.reference.answers import (
 )
 from tests.reference.checkpoints import (
     CONTEXT,
-    FAMILY,
     PRESS_GUIDE,
+    family_of,
     press_checkpoint,
     press_guide_folder,
 )
 from tests.reference.tiny import TINY
+from tests.reference.tiny_families import TINY_FAMILIES
 from tests.reference.tolerances import PREFILL_AGAINST_DECODE, WIDE
 
-MODELS = {tiny.name: tiny for tiny in TINY}
-CASES = [(model, scheme) for model in (*MODELS, PRESS_GUIDE) for scheme in SCHEMES]
+MODELS = {tiny.name: tiny for tiny in (*TINY, *TINY_FAMILIES)}
+CASES = [(tiny.name, scheme) for tiny in MODELS.values() for scheme in tiny.schemes]
+CASES += [(PRESS_GUIDE, scheme) for scheme in SCHEMES]
 IDS = [f"{model}-{scheme}" for model, scheme in CASES]
 
 
@@ -56,7 +58,8 @@ def test_the_compiled_model_agrees_with_transformers(case: Any) -> None:
     answers = read_answers(model, scheme)
     # One compilation for everything: a sequence that starts again at 0 sees none of the old cache.
     scheme_of = SCHEMES[scheme]
-    reference = Reference(FAMILY, pressed.config, scheme_of, pressed.buffers, context=CONTEXT)
+    family = family_of(pressed.config)
+    reference = Reference(family, pressed.config, scheme_of, pressed.buffers, context=CONTEXT)
     logits = reference.logits(answers.prompt)
     error = relative_error(logits[list(answers.positions)], answers.logits)
     print(f"{model} {scheme}: {error:.1e}")

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from .answers import SCHEMES
+
 Array = NDArray[np.float32]
 HEAD_SPREAD = 0.4
 """Log-normal spread of the output rows: wide enough that greedy choices are rarely close."""
@@ -39,6 +41,7 @@ class TinyModel:
     tied: bool = False
     architecture: str = "LlamaForCausalLM"
     extra: Mapping[str, Any] = field(default_factory=dict)
+    schemes = SCHEMES
 
     def config(self) -> dict[str, Any]:
         """The config.json a publisher would ship."""
@@ -67,7 +70,7 @@ class TinyModel:
         random = np.random.default_rng(self.seed)
         tensors = {}
         for name, shape in self._shapes().items():
-            tensors[name] = _tensor(random, name, shape)
+            tensors[name] = random_tensor(random, name, shape)
         return tensors
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -95,14 +98,19 @@ class TinyModel:
 
     def write(self, folder: Path) -> Path:
         """Leave a complete checkpoint folder, tokenizer included."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(self.config(), indent=2) + "\n")
-        save_file(self.weights(), folder / "model.safetensors")
-        _byte_tokenizer().save(str(folder / "tokenizer.json"))
-        (folder / "tokenizer_config.json").write_text(
-            json.dumps({"bos_token": "<s>", "eos_token": "</s>", "chat_template": TEMPLATE}) + "\n"
-        )
-        return folder
+        return write_checkpoint(folder, self.config(), self.weights())
+
+
+def write_checkpoint(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Array]) -> Path:
+    """config.json, one safetensors file and a tokenizer of bytes in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file(dict(weights), folder / "model.safetensors")
+    _byte_tokenizer().save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"bos_token": "<s>", "eos_token": "</s>", "chat_template": TEMPLATE}) + "\n"
+    )
+    return folder
 
 
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}</s>{% endfor %}"
@@ -132,14 +140,17 @@ TINY = (
 )  # fmt: skip
 
 
-def _tensor(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+def random_tensor(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+    """What training might have left: norms near one, an output head with clear favourites."""
     normal = random.standard_normal(shape, dtype=np.float32)
+    if name.endswith(".bias"):
+        return np.float32(0.3) * normal
     if len(shape) == 1:
         return np.float32(1) + np.float32(0.1) * normal
     if name == "lm_head.weight" or name == "model.embed_tokens.weight":
         spread = random.standard_normal((shape[0], 1), dtype=np.float32)
         normal = normal * np.exp(np.float32(HEAD_SPREAD) * spread)
-    sharpness = 2.0 if "q_proj" in name else 1.0
+    sharpness = 2.0 if "q_proj" in name or "qkv_proj" in name else 1.0
     return normal * np.float32(sharpness / shape[1] ** 0.5)
 
 
