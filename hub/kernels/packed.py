@@ -120,6 +120,7 @@ def _vector(op: Op, profile: Profile, span: _Span, *, gated: bool) -> LibraryKer
         "lanes": tile.lanes,
         "teams": tile.teams,
         "sums": sums,
+        "unroll": max(1, min(4, LOADS // (sums * _words(scheme)))),
         "totals": sums + int(scaled),
         "scaled": scaled,
         "eps": f"{op.number('eps', 0.0):.9e}",
@@ -134,6 +135,11 @@ def _vector(op: Op, profile: Profile, span: _Span, *, gated: bool) -> LibraryKer
         writes=tuple(bindings[name] for name in ("out", "emit") if bindings[name]),
         enables=("subgroups",) if profile.subgroups else (),
     )
+
+
+def _words(scheme: str) -> int:
+    """Words of 16 bytes that a group of a matrix takes."""
+    return SCHEMES[scheme].bits // 4
 
 
 def _results(op: Op) -> list[str]:
@@ -169,5 +175,7 @@ def _tile(outputs: int, groups: int, *, gated: bool, emits: bool) -> _Tile:
     return _Tile(2, 32, 4) if groups <= 40 else _Tile(2, 64, 4)
 
 
+LOADS = 8
+"""Words of the matrix a thread asks for before it needs the first."""
 MANY_ROWS = 24576
 """From here on (output heads) there are workgroups enough to share every load of the row."""
