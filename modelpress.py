@@ -138,6 +138,8 @@ def browser_bench(site: Path, request: BenchRequest, options: EngineOptions) -> 
         "runs": request.runs,
         "variant": options.variant,
         "weights": options.weights,
+        "choices": dict(options.choices),
+        "retune": options.retune,
     }
     return bench_page.measure(site, request.id, asked, software=not doctor.has_gpu())
 

@@ -13,10 +13,13 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
     await api.unload("press-guide"); await api.close()
 
 * `options`: {"scheme": null | "q4"..., "variant": "auto" | name, "weights": "real" | "synthetic",
-  "context": null | tokens, "depth": null | 1..8}. Unknown options are refused.
+  "context": null | tokens, "depth": null | 1..8, "choices": {"decode": entry...},
+  "retune": false | true}. Unknown options are refused.
 * `on_progress(stage, done, total, unit)`: plain scalars. Stages in order of first appearance:
-  "registry", "plan" (files), "compile" (kernels), "download" (bytes), "upload" (bytes), "ready",
-  and per request "prefill" (tokens).
+  "registry", "plan" (files), "compile" (kernels), "download" (bytes), "upload" (bytes), at the
+  first load of a plan on a device "self-test" and "tune" (entries), "ready", and per request
+  "prefill" (tokens). "fallback" (variants) says that a variant computes wrongly here and that
+  loading goes on with the next.
   "compile" and "download" interleave: they overlap. An executor emits "compile", "download" and
   "upload" itself; every other stage comes from the engine.
 * `signal`: an `AbortSignal` (abort.py) or None; the host keeps it and calls `signal.abort()`.
@@ -39,14 +42,13 @@ from typing import Any
 
 from . import codec
 from .abort import AbortSignal
-from .bench import BenchRequest, bench, device_name
+from .bench import BenchRequest, bench
 from .chat_completions import complete, error_object, error_status, stream
 from .chat_request import ChatRequest, parse_chat_request
 from .engine import Engine
 from .errors import FormatError, ModelpressError
-from .fit import dispatches_per_token, memory_by_role
+from .facts import device_facts, model_facts
 from .host import Host
-from .loading import LoadedModel
 from .options import EngineOptions
 from .progress import OnProgress, Progress
 from .sampling import bad_param
@@ -91,16 +93,7 @@ class Api:
         """{"device": {...}, "model": null | {id, scheme, variant, context, memory, ...}}."""
         device = await self.engine.device()
         loaded = self.engine.loaded
-        facts = {
-            "name": device_name(device),
-            "kind": device.kind,
-            "vendor": device.vendor,
-            "architecture": device.architecture,
-            "description": device.description,
-            "features": sorted(device.features),
-            "limits": dict(device.limits),
-        }
-        return _dumps({"device": facts, "model": loaded and _model_facts(loaded)})
+        return _dumps({"device": device_facts(device), "model": loaded and model_facts(loaded)})
 
     async def chat(self, request: str, signal: AbortSignal | None = None) -> str:
         """A `chat.completion` for a request without `stream`."""
@@ -171,23 +164,6 @@ def _bench_request(text: str) -> BenchRequest:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def _model_facts(loaded: LoadedModel) -> dict[str, Any]:
-    documents, session = loaded.documents, loaded.session
-    return {
-        "id": documents.entry.id,
-        "name": documents.entry.name,
-        "scheme": documents.scheme.scheme,
-        "variant": session.plan.variant,
-        "context": session.context,
-        "synthetic": loaded.synthetic,
-        "depth": session.depth,
-        "memory": memory_by_role(session.plan, session.context),
-        "dispatches_per_token": dispatches_per_token(session.plan),
-        "kernels": len(session.plan.kernels),
-        "suggestions": list(documents.manifest.suggestions),
-    }
 
 
 def _progress(callback: OnProgressScalars | None) -> OnProgress:

@@ -17,7 +17,7 @@ from typing import Any
 
 from .abort import AbortSignal
 from .engine import Engine
-from .executor import DeviceInfo
+from .facts import choice_facts, device_name
 from .fit import dispatches_per_token
 from .loading import LoadedModel
 from .progress import OnProgress, Progress
@@ -59,17 +59,12 @@ async def bench(
         "id": request.id,
         "variant": plan.variant,
         "device": device_name(model.device),
-        "dispatches_per_token": dispatches_per_token(plan),
+        "dispatches_per_token": dispatches_per_token(plan, model.session.decode_entry),
+        "choices": choice_facts(plan, model.verdict),
         "weight_bytes": plan.memory.weights,
         "load_ms": round(load_ms, 1),
         "runs": runs,
     }
-
-
-def device_name(device: DeviceInfo) -> str:
-    """One line that says what the device is."""
-    words = [device.description or device.vendor, device.architecture, f"({device.kind})"]
-    return " ".join(dict.fromkeys(w for w in words if w))
 
 
 def _check_fits(model: LoadedModel, request: BenchRequest) -> None:

@@ -10,12 +10,14 @@ asks next.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from .abort import AbortSignal, abortable
 from .answer import Measure, Piece, chat_tokenizer, pieces, plan_generation
+from .assessment import Refusal, UntrustedVariant
 from .chat_request import ChatRequest
 from .errors import ModelpressError
 from .executor import DeviceInfo
@@ -23,7 +25,7 @@ from .host import Host
 from .loading import LoadedModel, fetch_documents, load_model, read_registry
 from .manifest import Registry
 from .options import EngineOptions
-from .progress import OnProgress, ignore_progress
+from .progress import OnProgress, Progress, ignore_progress
 from .sampling import bad_param
 
 
@@ -157,15 +159,28 @@ class Engine:
         return True
 
     async def _load(self, model: str, on_progress: OnProgress) -> LoadedModel:
-        documents = await fetch_documents(self._host, model, self._options, on_progress)
-        self._loaded = None
-        self._loaded = await load_model(self._host, documents, self._options, on_progress)
-        self._lost = False
-        return self._loaded
+        refused: tuple[Refusal, ...] = ()
+        while True:
+            documents = await fetch_documents(
+                self._host, model, self._options, on_progress, refused
+            )
+            self._loaded = None
+            try:
+                self._loaded = await load_model(self._host, documents, self._options, on_progress)
+            except UntrustedVariant as error:
+                if self._options.variant != "auto":
+                    raise
+                refused = (*documents.refused, error.refusal)
+                on_progress(Progress("fallback", len(refused), len(refused), "variants"))
+                continue
+            self._lost = False
+            return self._loaded
 
     async def _load_again(self, model: LoadedModel, on_progress: OnProgress) -> LoadedModel:
         self._lost = True
-        self._loaded = await load_model(self._host, model.documents, self._options, on_progress)
+        # What was found out about the device still holds.
+        options = dataclasses.replace(self._options, retune=False)
+        self._loaded = await load_model(self._host, model.documents, options, on_progress)
         self._lost = False
         return self._loaded
 

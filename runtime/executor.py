@@ -7,7 +7,7 @@ buffer and submits one list of dispatches. It knows buffers and symbols, not tok
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,8 @@ from .weights import WeightIndex
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What the device is. `kind` is "cpu" for an adapter known to be software, else "gpu"."""
+    """What the device is. `kind` is "cpu" for an adapter known to be software, else "gpu";
+    `driver` names what compiles and runs kernels there: a browser, or a library and its driver."""
 
     kind: str
     vendor: str
@@ -27,6 +28,7 @@ class DeviceInfo:
     description: str
     features: frozenset[str]
     limits: Mapping[str, int]
+    driver: str = ""
 
 
 class Executor(Protocol):
@@ -40,11 +42,22 @@ class Executor(Protocol):
         """The adapter's facts; opens the device on first use."""
         ...
 
-    async def prepare(self, plan: Plan, text: str, *, pages: int, on_progress: OnProgress) -> None:
-        """Compile every kernel and make every buffer (`pages` sizes the KV cache) and bind group.
+    async def prepare(
+        self,
+        plan: Plan,
+        text: str,
+        *,
+        pages: int,
+        on_progress: OnProgress,
+        entries: Sequence[str] | None = None,
+        spare: Collection[str] = (),
+    ) -> frozenset[str]:
+        """Make every buffer (`pages` sizes the KV cache), and what `entries` (None: all) dispatch.
 
         `text` is the document `plan` was decoded from (the browser hands it on unparsed). A plan
-        prepared before is released first.
+        prepared before is released first. Entries in `spare` may have kernels that do not compile
+        here: they are returned, and cannot be submitted. Any other such kernel is
+        "unsupported_device" and names the kernel in `details`.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from . import codec
 from .manifest import (
@@ -34,12 +35,15 @@ WEIGHTS = bytes(range(256)) * 4
 def fake_plan(
     model: str = "fake",
     *,
+    variant: str = "base",
+    alternatives: Mapping[str, tuple[str, ...]] | None = None,
     context: int = 256,
     page_size: int = 8,
     prefill_chunk: int = 16,
     vocab_size: int = 258,
 ) -> Plan:
-    """A plan with every entry point and no dispatches."""
+    """A plan with every entry point and no dispatches, and `alternatives` beside them."""
+    others = dict(alternatives or {})
     sizes = {"tokens": prefill_chunk, "token": 1, "sampler": 16}
     io = [Buffer(name, "io", "i32", Expr(4 * size)) for name, size in sizes.items()]
     table = Buffer("page_table", "io", "i32", Expr(("*", Expr("pages"), Expr(4))))
@@ -53,11 +57,12 @@ def fake_plan(
         "reset": (),
         "synthesize": ("seed",),
     }
+    symbols |= {other: symbols[name] for name in others for other in others[name]}
     return Plan(
         format=PLAN_FORMAT,
         model=model,
         scheme="f32",
-        variant="base",
+        variant=variant,
         features=(),
         limits={},
         vocab_size=vocab_size,
@@ -68,27 +73,36 @@ def fake_plan(
         kernels=(Kernel("nothing", "@compute @workgroup_size(1) fn main() {}", "main"),),
         entries={name: Entry(names, ()) for name, names in symbols.items()},
         memory=Memory(len(WEIGHTS), 64, 0, 4),
+        alternatives=others,
     )
 
 
 def fake_hub(
-    *ids: str, plan: Plan | None = None, synthetic: bool = False, tokenizer: str = "{}"
+    *ids: str,
+    plan: Plan | None = None,
+    lesser: tuple[Plan, ...] = (),
+    synthetic: bool = False,
+    tokenizer: str = "{}",
 ) -> dict[str, bytes]:
     """Files of a hub that offers `ids` (or one model, "fake"), all alike.
 
+    `lesser` are variants after `plan`, in the order in which they are tried.
     `tokenizer` is the text of tokenizer.json, which `FakeTokenizer` does not read.
     """
     files: dict[str, bytes] = {}
-    entries = [_model(files, id, plan, synthetic, tokenizer) for id in ids or ("fake",)]
+    entries = [
+        _model(files, id, (plan or fake_plan(id), *lesser), synthetic, tokenizer)
+        for id in ids or ("fake",)
+    ]
     registry = Registry(REGISTRY_FORMAT, tuple(entries))
     files["registry.json"] = registry.dumps().encode()
     return files
 
 
 def _model(
-    files: dict[str, bytes], id: str, plan: Plan | None, synthetic: bool, tokenizer: str
+    files: dict[str, bytes], id: str, plans: tuple[Plan, ...], synthetic: bool, tokenizer: str
 ) -> ModelEntry:
-    manifest = _manifest(files, id, plan or fake_plan(id), synthetic, tokenizer)
+    manifest = _manifest(files, id, plans, synthetic, tokenizer)
     file = _put(files, f"models/{id}/f32/manifest.json", manifest.dumps().encode())
     scheme = SchemeEntry("f32", file, manifest.weights_nbytes)
     context = manifest.architecture.context
@@ -98,8 +112,9 @@ def _model(
 
 
 def _manifest(
-    files: dict[str, bytes], id: str, plan: Plan, synthetic: bool, tokenizer: str
+    files: dict[str, bytes], id: str, plans: tuple[Plan, ...], synthetic: bool, tokenizer: str
 ) -> Manifest:
+    plan = plans[0]
     folder = f"models/{id}/f32"
     digest = hashlib.sha256(WEIGHTS).hexdigest()
     files[blob_path(digest)] = WEIGHTS
@@ -109,7 +124,6 @@ def _manifest(
         (Tensor("w", "f32", (len(WEIGHTS) // 4,), 0, len(WEIGHTS)),),
         (Chunk(digest, 0, len(WEIGHTS)),),
     )
-    plan_file = _put(files, f"{folder}/plan.base.json", plan.dumps().encode())
     config = json.dumps({"bos_token": "<s>", "eos_token": {"content": "</s>"}})
     texts = {
         "tokenizer.json": tokenizer,
@@ -127,7 +141,7 @@ def _manifest(
         licence=Licence("Apache-2.0", "Apache License 2.0", "", None),
         architecture=Architecture("fake", 1, 1, 1, 1, 1, 1, plan.vocab_size, plan.context),
         quantization=Quantization("f32", 32.0, 0.0),
-        variants=(Variant("base", plan_file, (), {}, len(WEIGHTS), 64, 0, 0),),
+        variants=tuple(_variant(files, folder, plan) for plan in plans),
         weights=_put(files, f"{folder}/weights.json", codec.dumps(index).encode()),
         weights_nbytes=len(WEIGHTS),
         files={n: _put(files, f"{folder}/{n}", t.encode()) for n, t in texts.items()},
@@ -139,6 +153,11 @@ def _manifest(
         golden=None,
         tools={},
     )
+
+
+def _variant(files: dict[str, bytes], folder: str, plan: Plan) -> Variant:
+    file = _put(files, f"{folder}/plan.{plan.variant}.json", plan.dumps().encode())
+    return Variant(plan.variant, file, (), {}, len(WEIGHTS), 64, 0, 0)
 
 
 def _put(files: dict[str, bytes], path: str, data: bytes) -> File:

@@ -45,9 +45,9 @@ def memory_by_role(plan: Plan, context: int) -> dict[str, int]:
     return totals
 
 
-def dispatches_per_token(plan: Plan) -> int:
-    """Dispatches of one greedy decode step."""
-    return len(plan.entries["decode"].steps) + len(plan.entries["greedy"].steps)
+def dispatches_per_token(plan: Plan, decode: str = "decode") -> int:
+    """Dispatches of one greedy decode step by the entry `decode`."""
+    return len(plan.entries[decode].steps) + len(plan.entries["greedy"].steps)
 
 
 def _largest_context(plan: Plan, device: DeviceInfo) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .executor import Executor
+from .notes import MemoryNotes, Notes
 from .storage import Storage
 from .tokenizer import Tokenizer
 
@@ -16,8 +18,10 @@ tokenizer_config.json; raises ModelpressError "bad_format" when they are not wha
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A device, a place with files, and a way to read tokenizers."""
+    """A device, a place with files, a way to read tokenizers, a memory, and a clock (seconds)."""
 
     executor: Executor
     storage: Storage
     tokenizer: TokenizerFactory
+    notes: Notes = field(default_factory=MemoryNotes)
+    clock: Callable[[], float] = time.perf_counter

@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from .assessment import Assessment, Refusal, Verdict, begin, known_refusal
 from .chat import ChatTemplate
 from .errors import FormatError, ModelpressError
 from .executor import DeviceInfo
@@ -25,6 +26,7 @@ from .manifest import (
     Variant,
     check_manifest,
     choose_variant,
+    lacking,
     named_variant,
 )
 from .options import EngineOptions
@@ -51,6 +53,8 @@ class Documents:
     index_text: str
     tokenizer: Tokenizer | None
     template: ChatTemplate | None
+    refused: tuple[Refusal, ...] = ()
+    """Better variants that this device computes wrongly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,9 @@ class LoadedModel:
     device: DeviceInfo
     session: Session
     synthetic: bool
+    verdict: Verdict
+    kernels: int
+    """Kernels compiled for it."""
 
 
 async def read_registry(host: Host) -> Registry:
@@ -69,16 +76,23 @@ async def read_registry(host: Host) -> Registry:
 
 
 async def fetch_documents(
-    host: Host, model: str, options: EngineOptions, on_progress: OnProgress
+    host: Host,
+    model: str,
+    options: EngineOptions,
+    on_progress: OnProgress,
+    refused: tuple[Refusal, ...] = (),
 ) -> Documents:
-    """Fetch and check a model's documents; "model_not_found", "unsupported_device", ..."""
+    """Fetch and check a model's documents; "model_not_found", "unsupported_device", ...
+
+    The variant "auto" is the best but for those `refused`, now or by an earlier load.
+    """
     on_progress(Progress("registry", 0, 1, "files"))
     entry = (await read_registry(host)).find(model)
     scheme = choose_scheme(entry, options.scheme)
     manifest = Manifest.loads(await host.storage.text(scheme.manifest))
     check_manifest(manifest, entry)
     on_progress(Progress("registry", 1, 1, "files"))
-    variant = _variant(manifest, await host.executor.device(), options.variant)
+    variant, refused = await _variant(host, manifest, options, refused)
     on_progress(Progress("plan", 0, 2, "files"))
     files = manifest.files
     names = [n for n in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")]
@@ -97,37 +111,80 @@ async def fetch_documents(
         index_text=texts[1],
         tokenizer=_tokenizer(host, by_name),
         template=_template(by_name),
+        refused=refused,
     )
 
 
 async def load_model(
     host: Host, documents: Documents, options: EngineOptions, on_progress: OnProgress
 ) -> LoadedModel:
-    """Compile and upload at once; leaves nothing on the device when it fails."""
+    """Compile and upload at once, then trust what passes the self-test.
+
+    Leaves nothing on the device when it fails. Raises UntrustedVariant when the documents' variant
+    is not for this device.
+    """
     device = await host.executor.device()
     plan = documents.plan
     context = choose_context(plan, device, options.context)
+    pages = num_pages(plan, context)
     synthetic = documents.manifest.synthetic or options.weights == "synthetic"
-    prepare = host.executor.prepare(
-        plan, documents.plan_text, pages=num_pages(plan, context), on_progress=on_progress
-    )
+    assessment = await begin(host, device, plan, documents.variant.plan.sha256, options)
     try:
-        if synthetic:
-            await prepare
-            host.executor.submit(("synthesize",), {"seed": SYNTHETIC_SEED})
-            await host.executor.synchronize()
-        else:
-            upload = host.executor.upload(
-                documents.index, documents.index_text, host.storage, on_progress=on_progress
-            )
-            await together(prepare, upload)
+        failed = await _fill(host, documents, assessment, pages, synthetic, on_progress)
+        verdict = await assessment.finish(host, failed=failed, pages=pages, on_progress=on_progress)
     except BaseException:
         await host.executor.release()
         raise
     depth = options.depth or DEPTHS.get(device.kind, 2)
-    session = Session(plan, host.executor, context=context, depth=depth)
+    session = Session(plan, host.executor, context=context, depth=depth, choices=verdict.choices)
+    kernels = len({s.kernel for e in assessment.entries for s in plan.entries[e].steps})
     on_progress(Progress("ready", 1, 1, "models"))
-    return LoadedModel(documents, device, session, synthetic)
+    return LoadedModel(documents, device, session, synthetic, verdict, kernels)
+
+
+async def _fill(
+    host: Host,
+    documents: Documents,
+    assessment: Assessment,
+    pages: int,
+    synthetic: bool,
+    on_progress: OnProgress,
+) -> frozenset[str]:
+    """Prepare the plan and have its weights on the device; the spare entries that failed."""
+    prepare = _prepare(host, documents, assessment, pages, on_progress)
+    if synthetic:
+        failed = await prepare
+        host.executor.submit(("synthesize",), {"seed": SYNTHETIC_SEED})
+        await host.executor.synchronize()
+        return failed
+    upload = host.executor.upload(
+        documents.index, documents.index_text, host.storage, on_progress=on_progress
+    )
+    prepared: frozenset[str] = (await together(prepare, upload))[0]
+    return prepared
+
+
+async def _prepare(
+    host: Host,
+    documents: Documents,
+    assessment: Assessment,
+    pages: int,
+    on_progress: OnProgress,
+) -> frozenset[str]:
+    """Compile; a kernel that does not compile here speaks against the whole variant."""
+    try:
+        return await host.executor.prepare(
+            documents.plan,
+            documents.plan_text,
+            pages=pages,
+            on_progress=on_progress,
+            entries=assessment.entries,
+            spare=assessment.spare,
+        )
+    except ModelpressError as error:
+        if error.code != "unsupported_device":
+            raise
+        raise await assessment.give_up(host, error) from error
 
 
 def choose_scheme(entry: ModelEntry, name: str | None) -> SchemeEntry:
@@ -155,10 +212,34 @@ async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
         raise
 
 
-def _variant(manifest: Manifest, device: DeviceInfo, name: str) -> Variant:
-    if name == "auto":
-        return choose_variant(manifest.variants, device.features, device.limits, device.kind)
-    return named_variant(manifest.variants, name, device.features, device.limits)
+async def _variant(
+    host: Host, manifest: Manifest, options: EngineOptions, refused: tuple[Refusal, ...]
+) -> tuple[Variant, tuple[Refusal, ...]]:
+    """The variant to load, and the refusals that speak against better ones."""
+    device = await host.executor.device()
+    features, limits = device.features, device.limits
+    if options.variant != "auto":
+        return named_variant(manifest.variants, options.variant, features, limits), ()
+    while True:
+        wrong = {refusal.variant for refusal in refused}
+        left = tuple(v for v in manifest.variants if v.name not in wrong)
+        if wrong and all(lacking(v, features, limits) for v in left):
+            raise _none_is_right(manifest, refused)
+        variant = choose_variant(left, features, limits, device.kind)
+        known = await known_refusal(host, device, variant.name, variant.plan.sha256, options)
+        if known is None:
+            return variant, refused
+        refused = (*refused, known)
+
+
+def _none_is_right(manifest: Manifest, refused: tuple[Refusal, ...]) -> ModelpressError:
+    names = [refusal.variant for refusal in refused]
+    return ModelpressError(
+        "unsupported_device",
+        f"this device computes {manifest.id} wrongly in every variant that it can run "
+        f"({', '.join(names)}). Update the browser or the graphics driver, or try another device",
+        details={"refused": names},
+    )
 
 
 def _tokenizer(host: Host, texts: dict[str, str]) -> Tokenizer | None:

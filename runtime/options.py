@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from . import codec
@@ -13,14 +14,17 @@ from .session import MAX_DEPTH
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """`scheme` None is each model's default; `context` None the largest that fits; `depth` None
-    the right number of queued steps for the device. A choice that cannot be honoured is an error
-    at load, never a silent fallback."""
+    the right number of queued steps for the device. `choices` forces an entry of the plan where it
+    has several, as {"decode": "decode.dot"}; `retune` tests and measures again what an earlier load
+    has found out. A choice that cannot be honoured is an error at load, never a silent fallback."""
 
     scheme: str | None = None
     variant: str = "auto"
     weights: Literal["real", "synthetic"] = "real"
     context: int | None = None
     depth: int | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    retune: bool = False
 
     def __post_init__(self) -> None:
         if self.depth is not None and not 1 <= self.depth <= MAX_DEPTH:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .abort import AbortSignal
@@ -43,8 +43,21 @@ class Generation:
 class Session:
     """One sequence at a time; an aborted or abandoned generation leaves the cache valid."""
 
-    def __init__(self, plan: Plan, executor: Executor, *, context: int, depth: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        executor: Executor,
+        *,
+        context: int,
+        depth: int,
+        choices: Mapping[str, str] | None = None,
+    ) -> None:
+        """`choices` names the entries that compute "prefill" and "decode", where others than
+        those."""
         assert 1 <= depth <= MAX_DEPTH and 1 < context <= plan.context
+        chosen = choices or {}
+        self.prefill_entry = chosen.get("prefill", "prefill")
+        self.decode_entry = chosen.get("decode", "decode")
         self.plan = plan
         self.context = context
         self.depth = depth
@@ -109,7 +122,7 @@ class Session:
         for position, token in enumerate(tokens):
             self._reserve(position + 1)
             self._executor.write("token", _words([token]))
-            self._executor.submit(("decode",), {"pos": position})
+            self._executor.submit((self.decode_entry,), {"pos": position})
             row = await self._executor.read("logits", 4 * self.plan.vocab_size)
             self._cache.append([token])
             yield row
@@ -135,7 +148,7 @@ class Session:
         await self._executor.synchronize()
         started = time.perf_counter()
         for position in positions:
-            self._executor.submit(("decode", "greedy"), {"pos": position})
+            self._executor.submit((self.decode_entry, "greedy"), {"pos": position})
         await self._executor.synchronize()
         return (time.perf_counter() - started) / count
 
@@ -160,7 +173,7 @@ class Session:
         start = self.num_cached(prompt)
         self._cache.truncate(start)
         self._prepare_sampling(generation, start)
-        entries = ("count", "prefill") if penalized else ("prefill",)
+        entries = ("count", self.prefill_entry) if penalized else (self.prefill_entry,)
         flying: deque[tuple[int, int]] = deque()
         while start < len(prompt):
             signal.check()
@@ -205,7 +218,7 @@ class Session:
 
     def _decode(self, entry: str, position: int) -> Awaitable[int]:
         self._reserve(position + 1)
-        return self._executor.step(("decode", entry), {"pos": position}, "token")
+        return self._executor.step((self.decode_entry, entry), {"pos": position}, "token")
 
     def _reserve(self, length: int) -> None:
         self._cache.reserve(length)

@@ -105,10 +105,12 @@ def make_bridge(
 ) -> Bridge:
     """The engine over the objects of host.ts; `options` as runtime/api.py reads them."""
     translator = Translator(error_text)
+    files = BrowserStorage(storage, translator)
     host = Host(
         executor=BrowserExecutor(executor, translator),
-        storage=BrowserStorage(storage, translator),
+        storage=files,
         tokenizer=tokenizer_factory(make_tokenizer, translator),
+        notes=files,
     )
     return Bridge(Api(host, options), post)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from js import AbortController
@@ -30,12 +30,25 @@ class BrowserExecutor:
             facts = json.loads(await self._host.device())
         return DeviceInfo(**{**facts, "features": frozenset(facts["features"])})
 
-    async def prepare(self, plan: Plan, text: str, *, pages: int, on_progress: OnProgress) -> None:
+    async def prepare(
+        self,
+        plan: Plan,
+        text: str,
+        *,
+        pages: int,
+        on_progress: OnProgress,
+        entries: Sequence[str] | None = None,
+        spare: Collection[str] = (),
+    ) -> frozenset[str]:
+        names = " ".join(plan.entries if entries is None else entries)
         report = create_proxy(_reporter(on_progress))
         controller = AbortController.new()
         try:
             with self._translator:
-                await self._host.prepare(text, pages, controller.signal, report)
+                failed = await self._host.prepare(
+                    text, pages, names, " ".join(spare), controller.signal, report
+                )
+                return frozenset(failed.split())
         finally:
             controller.abort()
             report.destroy()

@@ -1,4 +1,4 @@
-"""The Storage over the TypeScript object, which fetches, verifies and keeps."""
+"""The Storage and Notes over the TypeScript object, which fetches, verifies and keeps."""
 
 from __future__ import annotations
 
@@ -37,6 +37,17 @@ class BrowserStorage:
                 return text
         finally:
             controller.abort()
+
+    async def read(self, key: str) -> str | None:
+        """A note of an earlier visit."""
+        with self._translator:
+            text: str = await self._host.note(key)
+        return text or None
+
+    async def write(self, key: str, text: str) -> None:
+        """Keep a note for the next visit."""
+        with self._translator:
+            await self._host.writeNote(key, text)
 
     async def chunk(self, chunk: Chunk) -> bytes:
         controller = AbortController.new()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import tempfile
@@ -49,12 +50,14 @@ def open_host(hub: Path, adapter: str | None) -> Host:
     """This machine as a host, over the folder `hub`."""
     from ..host import Host
     from .executor import WgpuExecutor
+    from .notes import FolderNotes, default_folder
     from .storage import FolderStorage
     from .tokenizer import open_tokenizer
 
     # Vulkan drivers look for a display and complain on the terminal without this.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
-    return Host(WgpuExecutor(adapter=adapter), FolderStorage(hub), open_tokenizer)
+    notes = FolderNotes(default_folder())
+    return Host(WgpuExecutor(adapter=adapter), FolderStorage(hub), open_tokenizer, notes)
 
 
 @app.command()
@@ -131,6 +134,13 @@ def bench(
     adapter: Adapter = None,
     synthetic: Annotated[bool, typer.Option(help="Random weights made on the device.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    choice: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ENTRY=WAY", help="Force a way to compute: decode=decode.dot."),
+    ] = None,
+    retune: Annotated[
+        bool, typer.Option("--retune", help="Test and measure this device again first.")
+    ] = False,
     browser: Annotated[
         bool, typer.Option("--browser/--native", help="In headless Chromium, or in this process.")
     ] = False,
@@ -141,7 +151,9 @@ def bench(
     from .terminal import print_bench
 
     request = BenchRequest(id, prompt, new, runs)
-    options = _options(scheme, variant, None, synthetic)
+    options = dataclasses.replace(
+        _options(scheme, variant, None, synthetic), choices=_choices(choice or []), retune=retune
+    )
     if browser:
         result = BENCH_HOSTS["browser"](site, request, options)
     else:
@@ -152,7 +164,9 @@ def bench(
         print_bench(result)
 
 
-def _options(scheme: str | None, variant: str, context: int | None, synthetic: bool) -> Any:
+def _options(
+    scheme: str | None, variant: str, context: int | None, synthetic: bool
+) -> EngineOptions:
     from ..options import EngineOptions
 
     return EngineOptions(
@@ -161,6 +175,13 @@ def _options(scheme: str | None, variant: str, context: int | None, synthetic: b
         weights="synthetic" if synthetic else "real",
         context=context,
     )
+
+
+def _choices(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if pair.count("=") != 1:
+            raise typer.BadParameter(f"{pair!r} is not ENTRY=WAY", param_hint="--choice")
+    return dict(pair.split("=") for pair in pairs)
 
 
 def _token_ids(text: str) -> list[int]:

@@ -92,7 +92,15 @@ def describe(adapter: wgpu.GPUAdapter) -> DeviceInfo:
         description=info["device"],
         features=frozenset(web for name, web in FEATURES.items() if name in adapter.features),
         limits={name: adapter.limits[_kebab(name)] for name in LIMITS},
+        driver=f"wgpu {wgpu.__version__} {info['backend_type']} {info['description']}".strip(),
     )
+
+
+def means_lost(error: Exception) -> bool:
+    """Whether what wgpu raised says that the device is gone."""
+    text = str(error).lower()
+    lost = "lost" in text or "map buffer" in text
+    return lost or ("device" in text and ("is invalid" in text or "destroyed" in text))
 
 
 def _kebab(name: str) -> str:

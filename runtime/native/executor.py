@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Collection,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +27,7 @@ from ..plan import Plan
 from ..progress import OnProgress, Progress
 from ..storage import Storage
 from ..weights import Chunk, WeightIndex
-from .device import describe, find_adapter, open_device
+from .device import describe, find_adapter, means_lost, open_device
 from .replay import Replay, build_entries, create_buffers, encode
 
 RING = 8
@@ -48,13 +56,23 @@ class WgpuExecutor:
             self._adapter = find_adapter(self._adapter_name)
         return describe(self._adapter)
 
-    async def prepare(self, plan: Plan, text: str, *, pages: int, on_progress: OnProgress) -> None:
+    async def prepare(
+        self,
+        plan: Plan,
+        text: str,
+        *,
+        pages: int,
+        on_progress: OnProgress,
+        entries: Sequence[str] | None = None,
+        spare: Collection[str] = (),
+    ) -> frozenset[str]:
         """Make buffers at once, then compile and bind; a lost device is replaced."""
         await self.release()
         device = await self._open()
+        names = tuple(plan.entries) if entries is None else entries
         with self._translated():
             self._replay = create_buffers(device, plan, pages)
-            await build_entries(device, self._replay, on_progress)
+            return await build_entries(device, self._replay, names, spare, on_progress)
 
     async def upload(
         self, index: WeightIndex, text: str, storage: Storage, *, on_progress: OnProgress
@@ -222,7 +240,7 @@ class WgpuExecutor:
                 f"the device has not enough memory: {error}; try a smaller context or model",
             ) from error
         except (wgpu.GPUError, RuntimeError, ValueError) as error:
-            if _means_lost(str(error)):
+            if means_lost(error):
                 self._lost = True
                 raise _lost_error() from error
             raise ModelpressError("internal", f"WebGPU refuses: {error}") from error
@@ -271,12 +289,6 @@ def _resolved() -> asyncio.Future[int]:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     future.set_result(0)
     return future
-
-
-def _means_lost(message: str) -> bool:
-    text = message.lower()
-    lost = "lost" in text or "map buffer" in text
-    return lost or ("device" in text and ("is invalid" in text or "destroyed" in text))
 
 
 def _lost_error() -> ModelpressError:

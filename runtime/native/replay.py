@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import wgpu
 
 from ..errors import ModelpressError
-from ..plan import Expr, Kernel, Plan, Step, Uniform
+from ..plan import Entry, Expr, Kernel, Plan, Step, Uniform
 from ..progress import OnProgress, Progress
+from .device import means_lost
 
 SLOT_NBYTES = 256
 """WebGPU's default minUniformBufferOffsetAlignment."""
 STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_DST | wgpu.BufferUsage.COPY_SRC
 Signature = tuple[str, int, tuple[int, ...], int]
 """Kernel, number of storage bindings, which of them are written, members of the uniform."""
+Pipeline = tuple[wgpu.GPUComputePipeline, wgpu.GPUBindGroupLayout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +95,47 @@ def uniform_slots(plan: Plan) -> tuple[tuple[Uniform, ...], ...]:
     return tuple(dict.fromkeys(step.uniforms for step in steps if step.uniforms))
 
 
-async def build_entries(device: wgpu.GPUDevice, replay: Replay, on_progress: OnProgress) -> None:
-    """Compile every kernel, in a thread so that an upload goes on meanwhile; then bind."""
+async def build_entries(
+    device: wgpu.GPUDevice,
+    replay: Replay,
+    names: Sequence[str],
+    spare: Collection[str],
+    on_progress: OnProgress,
+) -> frozenset[str]:
+    """Compile what the entries `names` dispatch, then bind; those of `spare` that cannot be.
+
+    Compiles in a thread, so that an upload goes on meanwhile.
+    """
     plan = replay.plan
     kernels = {kernel.name: kernel for kernel in plan.kernels}
-    steps = [step for entry in plan.entries.values() for step in entry.steps]
-    signatures = list(dict.fromkeys(signature(step) for step in steps))
-    pipelines: dict[Signature, tuple[wgpu.GPUComputePipeline, wgpu.GPUBindGroupLayout]] = {}
+    signatures = list(dict.fromkeys(signature(s) for n in names for s in plan.entries[n].steps))
+    needed = {signature(s) for n in names if n not in spare for s in plan.entries[n].steps}
+    pipelines: dict[Signature, Pipeline] = {}
     for index, key in enumerate(signatures):
-        pipelines[key] = await asyncio.to_thread(_pipeline, device, kernels[key[0]], key)
+        try:
+            pipelines[key] = await asyncio.to_thread(_pipeline, device, kernels[key[0]], key)
+        except ModelpressError as error:
+            if key in needed or error.code != "unsupported_device":
+                raise
         on_progress(Progress("compile", index + 1, len(signatures), "kernels"))
+    failed = {n for n in names if any(signature(s) not in pipelines for s in plan.entries[n].steps)}
     groups: dict[Any, wgpu.GPUBindGroup] = {}
-    for name, entry in plan.entries.items():
-        dispatches = tuple(
-            _dispatch(device, replay, step, pipelines, groups) for step in entry.steps
-        )
-        used = {replay.slots.index(step.uniforms) for step in entry.steps if step.uniforms}
-        replay.entries[name] = ReplayEntry(entry.symbols, dispatches, tuple(sorted(used)))
+    for name in names:
+        if name not in failed:
+            replay.entries[name] = _entry(device, replay, plan.entries[name], pipelines, groups)
+    return frozenset(failed)
+
+
+def _entry(
+    device: wgpu.GPUDevice,
+    replay: Replay,
+    entry: Entry,
+    pipelines: Mapping[Signature, Pipeline],
+    groups: dict[Any, wgpu.GPUBindGroup],
+) -> ReplayEntry:
+    dispatches = tuple(_dispatch(device, replay, step, pipelines, groups) for step in entry.steps)
+    used = {replay.slots.index(step.uniforms) for step in entry.steps if step.uniforms}
+    return ReplayEntry(entry.symbols, dispatches, tuple(sorted(used)))
 
 
 def signature(step: Step) -> Signature:
@@ -129,9 +155,7 @@ def encode(
             compute.dispatch_workgroups(x, y, z)
 
 
-def _pipeline(
-    device: wgpu.GPUDevice, kernel: Kernel, key: Signature
-) -> tuple[wgpu.GPUComputePipeline, wgpu.GPUBindGroupLayout]:
+def _pipeline(device: wgpu.GPUDevice, kernel: Kernel, key: Signature) -> Pipeline:
     # The layout is explicit because an automatic one leaves out bindings a shader does not read.
     _, count, writes, members = key
     types = ["storage" if i in writes else "read-only-storage" for i in range(count)]
@@ -151,6 +175,8 @@ def _pipeline(
             },
         )
     except (wgpu.GPUError, RuntimeError) as error:
+        if means_lost(error):
+            raise
         raise ModelpressError(
             "unsupported_device",
             f"kernel {kernel.name} does not compile on this device: {error}; "
@@ -170,7 +196,7 @@ def _dispatch(
     device: wgpu.GPUDevice,
     replay: Replay,
     step: Step,
-    pipelines: Mapping[Signature, tuple[wgpu.GPUComputePipeline, wgpu.GPUBindGroupLayout]],
+    pipelines: Mapping[Signature, Pipeline],
     groups: dict[Any, wgpu.GPUBindGroup],
 ) -> Dispatch:
     key = signature(step)

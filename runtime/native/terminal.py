@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from ..abort import AbortSignal
-from ..bench import device_name
 from ..chat_completions import stream
 from ..chat_request import parse_chat_request
 from ..engine import Engine
 from ..errors import ModelpressError
+from ..facts import device_name
 from ..host import Host
 from ..options import EngineOptions
 from ..progress import OnProgress
@@ -182,3 +182,12 @@ def print_bench(result: Mapping[str, Any]) -> None:
             f"{run['gpu_ms_per_token']:.2f} ms/token",
         )
     console.print(table)
+    for name, choice in result["choices"].items():
+        if choice["milliseconds"] or choice["forced"]:
+            console.print(_choice_line(name, choice), highlight=False, soft_wrap=True)
+
+
+def _choice_line(name: str, choice: Mapping[str, Any]) -> str:
+    times = ", ".join(f"{entry} {ms:.3f} ms" for entry, ms in choice["milliseconds"].items())
+    how = "forced" if choice["forced"] else "remembered" if choice["remembered"] else "measured"
+    return f"{name} by [bold]{choice['entry']}[/] ({how}{': ' if times else ''}{times})"

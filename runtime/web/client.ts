@@ -44,6 +44,10 @@ export interface EngineOptions {
   readonly context?: number;
   /** Steps queued ahead, 1 to 8. */
   readonly depth?: number;
+  /** Forces an entry of the plan where it has several, as `{ decode: "decode.dot" }`. */
+  readonly choices?: { readonly [name: string]: string };
+  /** Tests and measures again what an earlier visit has found out about this device. */
+  readonly retune?: boolean;
   readonly onProgress?: OnProgress;
   /** Troubles that stop nothing, such as "quota_exceeded": the model is not kept. */
   readonly onWarning?: (warning: ModelpressError) => void;
@@ -95,13 +99,15 @@ function addressOf(registryUrl: string | URL | undefined): string {
 }
 
 function engineOptions(options: EngineOptions): OpenOptions["engine"] {
-  const { scheme, variant, weights, context, depth } = options;
+  const { scheme, variant, weights, context, depth, choices, retune } = options;
   return {
     ...(scheme !== undefined && { scheme }),
     ...(variant !== undefined && { variant }),
     ...(weights !== undefined && { weights }),
     ...(context !== undefined && { context }),
     ...(depth !== undefined && { depth }),
+    ...(choices !== undefined && { choices }),
+    ...(retune !== undefined && { retune }),
   };
 }
 

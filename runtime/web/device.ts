@@ -93,6 +93,12 @@ export class Device {
     }
   }
 
+  /** Throws "device_lost" when the device is lost now or in a moment: losses are announced late. */
+  async survive(): Promise<void> {
+    await Promise.race([this.lost, sleep(LOSS_NOTICE_MS)]);
+    if (this.#loss) throw this.#loss;
+  }
+
   #lose(loss: ModelpressError): ModelpressError {
     this.#loss = loss;
     for (const onLoss of this.#guarded) onLoss(loss);
@@ -196,6 +202,7 @@ function describe(adapter: GPUAdapter, gpu: GPUDevice): DeviceInfo {
     vendor,
     architecture,
     description,
+    driver: navigator.userAgent,
     features: [...gpu.features].sort(),
     limits: Object.fromEntries(limits),
   };

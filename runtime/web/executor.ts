@@ -9,7 +9,7 @@ import { ModelpressError } from "./errors.ts";
 import type { DeviceInfo } from "./facts.ts";
 import type { Plan, WeightIndex } from "./formats.ts";
 import type { Buffers } from "./program.ts";
-import { makeBuffers, Program } from "./program.ts";
+import { makeBuffers, Program, sortOut } from "./program.ts";
 import type { OnCompiled } from "./pipelines.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
@@ -19,6 +19,13 @@ import { uploadWeights } from "./upload.ts";
 
 /** Symbols as they come over from Python. */
 export type SymbolRecord = { readonly [name: string]: number };
+
+export interface PrepareOptions {
+  /** All of the plan's by default. */
+  readonly entries?: readonly string[];
+  /** Those that may have kernels which do not compile. */
+  readonly spare?: readonly string[];
+}
 
 /** A device with what was made on it. */
 interface Opened {
@@ -38,17 +45,25 @@ export class Executor {
     return (await this.#open()).device.info;
   }
 
-  /** Starts compiling a plan's kernels before anyone asks; `prepare` finds them done. */
-  async precompile(text: string): Promise<void> {
+  /** Starts compiling kernels before anyone asks; `prepare` finds them done. */
+  async precompile(text: string, entriesOf: (plan: Plan) => readonly string[]): Promise<void> {
     const { device, pipelines } = await this.#open();
     const plan = parsePlan(text);
     requireFit(plan, device.info);
-    await pipelines.compile(plan, () => undefined);
+    await pipelines.compile(plan, entriesOf(plan), () => undefined);
   }
 
-  /** Compiles every kernel and makes every buffer and bind group; releases the plan before. */
-  async prepare(text: string, pages: number, onCompiled: OnCompiled): Promise<void> {
+  /** Makes every buffer, and pipelines and bind groups of `entries`; releases the plan before.
+   *
+   * Resolves with those of `spare` that have a kernel which does not compile on this device; any
+   * other such kernel is "unsupported_device".
+   */
+  async prepare(
+    text: string, pages: number, onCompiled: OnCompiled,
+    { entries, spare = [] }: PrepareOptions = {},
+  ): Promise<string[]> {
     const plan = parsePlan(text);
+    const names = entries ?? Object.keys(plan.entries);
     const opening = this.release().then(() => this.#open());
     const made = opening.then(async ({ device }) => {
       requireFit(plan, device.info);
@@ -57,16 +72,19 @@ export class Executor {
     this.#buffers = made;
     made.catch(() => undefined);
     const { device, pipelines } = await opening;
-    const compiling = pipelines.compile(plan, onCompiled);
+    const compiling = pipelines.compile(plan, names, onCompiled);
     compiling.catch(() => undefined);
     const { buffers } = await made;
-    const program = await Program.build(device, plan, buffers, await compiling);
+    const { ready, failed } = sortOut(plan, names, await compiling);
+    requireSpare(failed, spare);
+    const program = await Program.build(device, plan, buffers, ready);
     if (this.#buffers !== made) {
       program.destroy();
       throw new ModelpressError("aborted", "another plan was prepared meanwhile");
     }
-    pipelines.keepOnly(plan);
+    pipelines.keepOnly(plan, names);
     this.#program = program;
+    return [...failed.keys()];
   }
 
   /** Fetches, verifies and writes every chunk; may run while `prepare` compiles. */
@@ -177,6 +195,12 @@ export class Executor {
 async function openDevice(): Promise<Opened> {
   const device = await Device.open();
   return { device, pipelines: new Pipelines(device), readback: new Readback(device) };
+}
+
+function requireSpare(
+  failed: ReadonlyMap<string, ModelpressError>, spare: readonly string[],
+): void {
+  for (const [name, error] of failed) if (!spare.includes(name)) throw error;
 }
 
 function parsePlan(text: string): Plan {

@@ -7,8 +7,44 @@ export interface DeviceInfo {
   readonly vendor: string;
   readonly architecture: string;
   readonly description: string;
+  /** The browser that compiles and runs kernels here. */
+  readonly driver: string;
   readonly features: readonly string[];
   readonly limits: { readonly [name: string]: number };
+}
+
+/** What the self-test saw: logits by two ways that share hardly a kernel, compared.
+ *
+ * Differences are relative to the largest logit; null stands for no usable numbers.
+ */
+export interface SelfTestInfo {
+  /** In UTC (ISO 8601). */
+  readonly tested: string;
+  /** Whether that was at an earlier load. */
+  readonly remembered: boolean;
+  /** Of the entries in use. */
+  readonly largest_difference: number;
+  /** From here on an entry is not used. */
+  readonly bound: number;
+  /** By entry of the plan. */
+  readonly differences: { readonly [entry: string]: number | null };
+}
+
+/** Which of several entries that compute the same is used, and why. */
+export interface ChoiceInfo {
+  readonly entry: string;
+  /** Whether `choices` of the options asked for it. */
+  readonly forced: boolean;
+  /** Whether it was measured at an earlier load. */
+  readonly remembered: boolean;
+  /** Medians by entry: of a step, or of a chunk of the prompt; none where there was no choice. */
+  readonly milliseconds: { readonly [entry: string]: number };
+}
+
+/** A variant that failed the self-test here; `difference` as in `SelfTestInfo`. */
+export interface RefusalInfo {
+  readonly variant: string;
+  readonly difference: number | null;
 }
 
 /** The loaded model. `memory` is in bytes by role, `context` in tokens. */
@@ -23,7 +59,13 @@ export interface LoadedModelInfo {
   readonly depth: number;
   readonly memory: { readonly [role: string]: number };
   readonly dispatches_per_token: number;
+  /** Kernels compiled for it. */
   readonly kernels: number;
+  readonly self_test: SelfTestInfo;
+  /** For "prefill" and "decode", how this device computes it. */
+  readonly choices: { readonly [name: string]: ChoiceInfo };
+  /** Better variants that this device computes wrongly. */
+  readonly refused: readonly RefusalInfo[];
   readonly suggestions: readonly string[];
 }
 

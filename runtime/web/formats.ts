@@ -85,7 +85,7 @@ export interface Plan {
   readonly kernels: readonly Kernel[];
   readonly entries: { readonly [name: string]: Entry };
   readonly memory: Memory;
-  readonly alternatives?: { readonly [entry: string]: readonly string[] };
+  readonly alternatives: { readonly [name: string]: readonly string[] };
 }
 
 export interface Tensor {

@@ -12,6 +12,8 @@ import { Tokenizer } from "./tokenizer.ts";
 /** A Python function; gone once the call's signal has fired. */
 export type Report = (stage: string, done: number, total: number, unit: string) => void;
 
+export type OnPlan = (text: string, sha256: string) => void;
+
 const REPORT_INTERVAL_MS = 40;
 
 export class HostExecutor {
@@ -27,9 +29,14 @@ export class HostExecutor {
     return JSON.stringify(await this.#executor.device());
   }
 
-  prepare(text: string, pages: number, signal: AbortSignal, report: Report): Promise<void> {
+  /** Resolves with the names of the spare entries that failed, separated by spaces. */
+  async prepare(
+    text: string, pages: number, entries: string, spare: string, signal: AbortSignal,
+    report: Report,
+  ): Promise<string> {
     const onCompiled = throttled(report, signal, "compile", "kernels");
-    return this.#executor.prepare(text, pages, onCompiled);
+    const options = { entries: namesOf(entries), spare: namesOf(spare) };
+    return (await this.#executor.prepare(text, pages, onCompiled, options)).join(" ");
   }
 
   async upload(text: string, signal: AbortSignal, report: Report): Promise<void> {
@@ -48,11 +55,11 @@ export class HostExecutor {
   }
 
   submit(entries: string, symbols: string): void {
-    this.#executor.submit(entries.split(" "), symbolsOf(symbols));
+    this.#executor.submit(namesOf(entries), symbolsOf(symbols));
   }
 
   step(entries: string, symbols: string, read: string): Promise<number> {
-    return this.#executor.step(entries.split(" "), symbolsOf(symbols), read);
+    return this.#executor.step(namesOf(entries), symbolsOf(symbols), read);
   }
 
   read(buffer: string, nbytes: number, offset: number): Promise<Uint8Array> {
@@ -74,10 +81,10 @@ export class HostExecutor {
 
 export class HostStorage {
   readonly #storage: Storage;
-  readonly #onPlan: (text: string) => void;
+  readonly #onPlan: OnPlan;
 
   /** `onPlan` hears of plans as they arrive, before Python has read them. */
-  constructor(storage: Storage, onPlan: (text: string) => void) {
+  constructor(storage: Storage, onPlan: OnPlan) {
     this.#storage = storage;
     this.#onPlan = onPlan;
   }
@@ -88,8 +95,17 @@ export class HostStorage {
 
   async text(path: string, nbytes: number, sha256: string, signal: AbortSignal): Promise<string> {
     const text = await this.#storage.text({ path, nbytes, sha256 }, { signal });
-    if (isPlan(path)) this.#onPlan(text);
+    if (isPlan(path)) this.#onPlan(text, sha256);
     return text;
+  }
+
+  /** A note of an earlier visit; empty when there is none. */
+  async note(key: string): Promise<string> {
+    return (await this.#storage.note(key)) ?? "";
+  }
+
+  writeNote(key: string, text: string): Promise<void> {
+    return this.#storage.writeNote(key, text);
   }
 
   chunk(sha256: string, offset: number, nbytes: number, signal: AbortSignal): Promise<Uint8Array> {
@@ -110,6 +126,10 @@ export function errorText(error: unknown): string {
 
 function isPlan(path: string): boolean {
   return /(^|\/)plan\.[^/]+\.json$/.test(path);
+}
+
+function namesOf(text: string): string[] {
+  return text === "" ? [] : text.split(" ");
 }
 
 function symbolsOf(text: string): { readonly [name: string]: number } {

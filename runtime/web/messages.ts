@@ -21,6 +21,8 @@ export interface OpenOptions {
     readonly weights?: "real" | "synthetic";
     readonly context?: number;
     readonly depth?: number;
+    readonly choices?: { readonly [name: string]: string };
+    readonly retune?: boolean;
   };
 }
 

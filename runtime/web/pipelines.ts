@@ -2,6 +2,7 @@
 
 import type { Device } from "./device.ts";
 import { translate } from "./device.ts";
+import { ModelpressError } from "./errors.ts";
 import type { Kernel, Plan, Step } from "./formats.ts";
 
 /** What a step dispatches with. */
@@ -35,22 +36,27 @@ export class Pipelines {
     this.#device = device;
   }
 
-  /** Every pipeline of `plan` by `pipelineKey`; those asked for before are not compiled again. */
-  async compile(plan: Plan, onCompiled: OnCompiled): Promise<Map<string, Pipeline>> {
-    const wanted = distinctPipelines(plan);
+  /** The pipelines of `entries` by `pipelineKey`, or why one cannot be compiled on this device.
+   *
+   * Those asked for before are not compiled again.
+   */
+  async compile(
+    plan: Plan, entries: readonly string[], onCompiled: OnCompiled,
+  ): Promise<Map<string, Pipeline | ModelpressError>> {
+    const wanted = distinctPipelines(plan, entries);
     let done = 0;
     onCompiled(0, wanted.size);
     const pairs = [...wanted].map(async ([key, { kernel, kinds }]) => {
-      const pipeline = await this.#pipeline(kernel, kinds);
+      const pipeline = await this.#pipeline(kernel, kinds).catch(refusal);
       onCompiled(++done, wanted.size);
       return [key, pipeline] as const;
     });
     return new Map(await this.#device.guard(Promise.all(pairs)));
   }
 
-  /** Forgets pipelines that `plan` does not use, so that another model's do not pile up. */
-  keepOnly(plan: Plan): void {
-    const used = [...distinctPipelines(plan).values()];
+  /** Forgets pipelines that `entries` do not use, so that another model's do not pile up. */
+  keepOnly(plan: Plan, entries: readonly string[]): void {
+    const used = [...distinctPipelines(plan, entries).values()];
     const keys = new Set(used.map(({ kernel, kinds }) => compileKey(kernel, kinds)));
     const texts = new Set(used.map(({ kernel }) => kernel.wgsl));
     for (const key of this.#pending.keys()) if (!keys.has(key)) this.#pending.delete(key);
@@ -80,10 +86,17 @@ export class Pipelines {
       });
       return { pipeline, layout };
     } catch (error) {
+      await this.#device.survive();
+      if (!isPipelineError(error)) throw translate(error, `the kernel ${kernel.name}`);
       const { messages } = await this.#module(kernel).getCompilationInfo();
       const reason = messages.find((item) => item.type === "error");
-      const where = reason ? `, line ${reason.lineNum}: ${reason.message}` : "";
-      throw translate(error, `the kernel ${kernel.name}${where}`);
+      const where = reason ? `line ${reason.lineNum}: ${reason.message}` : error.message;
+      throw new ModelpressError(
+        "unsupported_device",
+        `the kernel ${kernel.name} does not compile on this device (${where}). ` +
+          "Try another variant of the model",
+        { kernel: kernel.name },
+      );
     }
   }
 
@@ -126,11 +139,23 @@ function compileKey(kernel: Kernel, kinds: string): string {
   return `${kinds} ${kernel.entry_point} ${kernel.wgsl}`;
 }
 
-function distinctPipelines(plan: Plan): Map<string, { kernel: Kernel; kinds: string }> {
+function isPipelineError(error: unknown): error is GPUPipelineError {
+  return (error as { name?: string } | null)?.name === "GPUPipelineError";
+}
+
+/** A kernel that does not compile here, as a value; any other error is thrown. */
+function refusal(error: unknown): ModelpressError {
+  if (error instanceof ModelpressError && error.code === "unsupported_device") return error;
+  throw error;
+}
+
+function distinctPipelines(
+  plan: Plan, entries: readonly string[],
+): Map<string, { kernel: Kernel; kinds: string }> {
   const kernels = new Map(plan.kernels.map((kernel) => [kernel.name, kernel]));
   const wanted = new Map<string, { kernel: Kernel; kinds: string }>();
-  for (const entry of Object.values(plan.entries)) {
-    for (const step of entry.steps) {
+  for (const name of entries) {
+    for (const step of plan.entries[name]?.steps ?? []) {
       const kernel = kernels.get(step.kernel);
       if (kernel) wanted.set(pipelineKey(step), { kernel, kinds: signature(step) });
     }

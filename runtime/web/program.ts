@@ -17,6 +17,33 @@ interface Dispatch {
   readonly grid: readonly [Compiled, Compiled, Compiled];
 }
 
+/** Entries whose steps can all be dispatched, by name, and what with. */
+export interface Ready {
+  readonly entries: ReadonlyMap<string, readonly Step[]>;
+  readonly pipelines: ReadonlyMap<string, Pipeline>;
+}
+
+/** Divides the entries `names` into those that are ready and those with a kernel that failed. */
+export function sortOut(
+  plan: Plan, names: readonly string[], compiled: ReadonlyMap<string, Pipeline | ModelpressError>,
+): { readonly ready: Ready; readonly failed: ReadonlyMap<string, ModelpressError> } {
+  const pipelines = new Map<string, Pipeline>();
+  const errors = new Map<string, ModelpressError>();
+  for (const [key, item] of compiled) {
+    if (item instanceof ModelpressError) errors.set(key, item);
+    else pipelines.set(key, item);
+  }
+  const entries = new Map<string, readonly Step[]>();
+  const failed = new Map<string, ModelpressError>();
+  for (const name of names) {
+    const { steps } = need(new Map(Object.entries(plan.entries)), name, "entry");
+    const broken = steps.map(pipelineKey).find((key) => errors.has(key));
+    if (broken === undefined) entries.set(name, steps);
+    else failed.set(name, need(errors, broken, "kernel"));
+  }
+  return { ready: { entries, pipelines }, failed };
+}
+
 export type Buffers = ReadonlyMap<string, GPUBuffer>;
 
 /** The buffers of `plan`; `pages` sizes the KV cache. `out_of_memory` names the plan. */
@@ -54,12 +81,12 @@ export class Program {
     this.#entries = entries;
   }
 
-  /** Makes every bind group once. */
+  /** Makes every bind group of the entries in `ready` once. */
   static async build(
-    device: Device, plan: Plan, buffers: Buffers, pipelines: ReadonlyMap<string, Pipeline>,
+    device: Device, plan: Plan, buffers: Buffers, { entries, pipelines }: Ready,
   ): Promise<Program> {
     return device.scoped(`the bindings of ${plan.model}`, () => {
-      const uniforms = new Uniforms(device, plan);
+      const uniforms = new Uniforms(device, entries);
       const groups = new Map<string, GPUBindGroup>();
       const dispatch = (step: Step): Dispatch => {
         const { pipeline, layout } = need(pipelines, pipelineKey(step), "kernel");
@@ -69,9 +96,8 @@ export class Program {
         const [x, y, z] = step.grid;
         return { pipeline, group, grid: [compileExpr(x), compileExpr(y), compileExpr(z)] };
       };
-      const entries = Object.entries(plan.entries);
-      const ready = new Map(entries.map(([name, entry]) => [name, entry.steps.map(dispatch)]));
-      return new Program(plan, buffers, uniforms, ready);
+      const lists = new Map([...entries].map(([name, steps]) => [name, steps.map(dispatch)]));
+      return new Program(plan, buffers, uniforms, lists);
     });
   }
 

@@ -100,6 +100,16 @@ export class Storage {
     return this.#blob({ path, nbytes, sha256 }, options);
   }
 
+  /** What an earlier visit noted under `key`. */
+  async note(key: string): Promise<string | undefined> {
+    return this.#cache.document(noteKey(key));
+  }
+
+  /** Keeps a note for the next visit, when there is room. */
+  async writeNote(key: string, text: string): Promise<void> {
+    await this.#keep(() => this.#cache.writeDocument(noteKey(key), text));
+  }
+
   /** Has a chunk in the cache when it is asked for; its bytes go nowhere yet. */
   async fetchAhead(chunk: Chunk, options: ReadOptions = {}): Promise<void> {
     if (!(await this.#cache.has(chunk.sha256))) await this.chunk(chunk, options);
@@ -187,6 +197,10 @@ export class Storage {
       this.#warn(this.#quotaExceeded);
     }
   }
+}
+
+function noteKey(key: string): string {
+  return `notes/${key}`;
 }
 
 function whole(

@@ -3,7 +3,7 @@
 import type { Device } from "./device.ts";
 import type { Compiled, Symbols } from "./expr.ts";
 import { compileExpr, evaluate } from "./expr.ts";
-import type { Plan, Step, Uniform } from "./formats.ts";
+import type { Step, Uniform } from "./formats.ts";
 
 const SLOT_NBYTES = 256;
 
@@ -24,13 +24,14 @@ export class Uniforms {
   #first = 0;
   #end = 0;
 
-  constructor(device: Device, plan: Plan) {
+  /** For the steps of `entries`, by name. */
+  constructor(device: Device, entries: ReadonlyMap<string, readonly Step[]>) {
     this.#device = device;
-    this.#slots = makeSlots(plan);
+    this.#slots = makeSlots(entries.values());
     const nbytes = Math.max(SLOT_NBYTES, ...[...this.#slots.values()].map(endOf));
     this.#words = new DataView(new ArrayBuffer(nbytes));
     this.#entries = new Map(
-      Object.entries(plan.entries).map(([name, entry]) => [name, this.#slotsOf(entry.steps)]),
+      [...entries].map(([name, steps]) => [name, this.#slotsOf(steps)]),
     );
     this.buffer = device.gpu.createBuffer({
       label: "uniforms",
@@ -82,11 +83,11 @@ export class Uniforms {
   }
 }
 
-function makeSlots(plan: Plan): Map<string, Slot> {
+function makeSlots(lists: Iterable<readonly Step[]>): Map<string, Slot> {
   const slots = new Map<string, Slot>();
   let offset = 0;
-  for (const entry of Object.values(plan.entries)) {
-    for (const { uniforms } of entry.steps) {
+  for (const steps of lists) {
+    for (const { uniforms } of steps) {
       const key = slotKey(uniforms);
       if (uniforms.length === 0 || slots.has(key)) continue;
       const members = uniforms.map((u) => ({ type: u.type, value: compileExpr(u.value) }));

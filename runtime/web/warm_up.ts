@@ -4,6 +4,7 @@
  * whatever fails here fails there again, with someone to tell.
  */
 
+import { likelyEntries, notedChoices } from "./candidates.ts";
 import { lackingOf } from "./device.ts";
 import type { Executor } from "./executor.ts";
 import type { DeviceInfo } from "./facts.ts";
@@ -24,17 +25,27 @@ export async function warmUp(
   const manifest = JSON.parse(await storage.text(wanted.manifest)) as Manifest;
   const real = !manifest.synthetic && engine.weights !== "synthetic";
   await Promise.allSettled([
-    warmPlan(storage, executor, manifest, engine.variant),
+    warmPlan(storage, executor, manifest, engine),
     ...Object.values(manifest.files).map((file) => storage.text(file)),
     ...(real ? [warmWeights(storage, manifest)] : []),
   ]);
 }
 
 async function warmPlan(
-  storage: Storage, executor: Executor, { variants }: Manifest, name: string | undefined,
+  storage: Storage, executor: Executor, { variants }: Manifest, engine: OpenOptions["engine"],
 ): Promise<void> {
-  const variant = guessVariant(variants, await executor.device(), name);
-  if (variant) await executor.precompile(await storage.text(variant.plan));
+  const variant = guessVariant(variants, await executor.device(), engine.variant);
+  if (!variant) return;
+  await precompile(storage, executor, engine, await storage.text(variant.plan), variant.plan.sha256);
+}
+
+/** Compiles what the engine will likely prepare of a plan, given by its text and digest. */
+export async function precompile(
+  storage: Storage, executor: Executor, engine: OpenOptions["engine"], text: string, sha256: string,
+): Promise<void> {
+  const info = await executor.device();
+  const noted = await notedChoices(storage, info, sha256);
+  await executor.precompile(text, (plan) => likelyEntries(plan, info, engine, noted));
 }
 
 /** The variant that `choose_variant` of runtime/manifest.py will choose, in all likelihood. */

@@ -5,12 +5,13 @@ import { ModelpressError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import type { EngineInfo } from "./facts.ts";
 import type { Progress } from "./formats.ts";
+import type { OnPlan } from "./host.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
 import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
 import type { Python } from "./python.ts";
 import { startPython } from "./python.ts";
 import { Storage } from "./storage.ts";
-import { warmUp } from "./warm_up.ts";
+import { precompile, warmUp } from "./warm_up.ts";
 
 /** runtime/browser/bridge.py, as far as it is called from here. */
 interface Bridge {
@@ -53,9 +54,9 @@ async function open(options: OpenOptions): Promise<Session> {
 function makeBridge(
   python: Python, options: OpenOptions, storage: Storage, executor: Executor,
 ): Bridge {
-  const onPlan = (text: string): void => {
+  const onPlan: OnPlan = (text, sha256) => {
     // `prepare` asks for the same pipelines, and reports what goes wrong.
-    executor.precompile(text).catch(() => undefined);
+    precompile(storage, executor, options.engine, text, sha256).catch(() => undefined);
   };
   const module = python.interpreter.pyimport("runtime.browser.bridge") as {
     make_bridge(...parts: readonly unknown[]): Bridge;

@@ -4,7 +4,7 @@ import { cachedModels } from "./cached.ts";
 import { find, make } from "./dom.ts";
 import { type Engine, type Progress, startEngine, Trouble } from "./engine.ts";
 import { readFacts } from "./facts.ts";
-import { bytesOf, rate, seconds } from "./words.ts";
+import { bytesOf, rate, seconds, stageWords } from "./words.ts";
 
 interface BenchOptions {
   readonly prompt?: number;
@@ -12,6 +12,10 @@ interface BenchOptions {
   readonly runs?: number;
   readonly variant?: string;
   readonly weights?: "synthetic" | "real";
+  /** Forces a way to compute, as `{ decode: "decode.dot" }`. */
+  readonly choices?: Readonly<Record<string, string>>;
+  /** Tests and measures the device again first. */
+  readonly retune?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -24,6 +28,13 @@ interface Run {
   readonly gpu_ms_per_token: number;
 }
 
+interface Choice {
+  readonly entry: string;
+  readonly forced: boolean;
+  readonly remembered: boolean;
+  readonly milliseconds: Readonly<Record<string, number>>;
+}
+
 interface BenchResult {
   readonly id: string;
   readonly variant: string;
@@ -31,6 +42,8 @@ interface BenchResult {
   readonly dispatches_per_token: number;
   readonly weight_bytes: number;
   readonly load_ms: number;
+  /** How this device computes "prefill" and "decode", and what that was chosen from. */
+  readonly choices: Readonly<Record<string, Choice>>;
   readonly runs: readonly Run[];
 }
 
@@ -48,10 +61,11 @@ const results: BenchResult[] = [];
 /** Measures model `id`; rejects with the engine's error. One at a time: each owns the device. */
 async function measure(id: string, options: BenchOptions = {}): Promise<BenchResult> {
   const { prompt = 512, new: added = 128, runs = 3, variant = "auto", weights = "synthetic" } = options;
+  const { choices = {}, retune = false } = options;
   const signal = options.signal ? { signal: options.signal } : {};
   let engine: Engine | undefined;
   try {
-    engine = await startEngine({ variant, weights, ...signal });
+    engine = await startEngine({ variant, weights, choices, retune, ...signal });
     const request = { id, prompt, new: added, runs };
     const clock = new PageClock();
     const onProgress = (progress: Progress): void => clock.note(progress);
@@ -97,19 +111,9 @@ function rounded(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
-const STAGES: Readonly<Record<string, string>> = {
-  registry: "Looking the model up",
-  plan: "Reading its plan",
-  compile: "Preparing the graphics card",
-  download: "Downloading",
-  synthesize: "Making random weights",
-  upload: "Moving the weights to the graphics card",
-  bench: "Measuring",
-};
-
 function showProgress({ stage, done, total, unit }: Progress): void {
   const amount = unit === "bytes" ? bytesOf(done, total) : `${done} of ${total}`;
-  status.textContent = `${STAGES[stage] ?? "Getting ready"}: ${amount}`;
+  status.textContent = `${stageWords(stage)}: ${amount}`;
 }
 
 function showResult(result: BenchResult): void {
@@ -124,7 +128,7 @@ function showResult(result: BenchResult): void {
 function row(result: BenchResult, run: Run): HTMLTableRowElement {
   const name = models.find((model) => model.id === result.id)?.name ?? result.id;
   const cells = [
-    result.variant,
+    wayOf(result),
     result.device,
     `${run.prompt_tokens}`,
     `${run.new_tokens}`,
@@ -133,6 +137,12 @@ function row(result: BenchResult, run: Run): HTMLTableRowElement {
     `${rate(run.decode_tok_s)} tokens/s`,
   ];
   return make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text)));
+}
+
+/** The variant, and the entries that were chosen over its own. */
+function wayOf({ variant, choices }: BenchResult): string {
+  const chosen = Object.entries(choices).filter(([name, { entry }]) => entry !== name);
+  return [variant, ...chosen.map(([, { entry }]) => entry)].join(", ");
 }
 
 const field = (name: string): HTMLInputElement & HTMLSelectElement => find(`[data-bench-${name}]`, form);

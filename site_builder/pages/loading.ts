@@ -2,16 +2,7 @@
 
 import { find } from "./dom.ts";
 import type { Progress } from "./engine.ts";
-import { bytesOf } from "./words.ts";
-
-const STAGES: Readonly<Record<string, string>> = {
-  registry: "Looking the model up",
-  plan: "Reading its plan",
-  compile: "Preparing the graphics card",
-  synthesize: "Making random weights",
-  upload: "Moving the model to the graphics card",
-  ready: "Ready",
-};
+import { bytesOf, stageWords } from "./words.ts";
 
 export class LoadingBar {
   readonly #box = find("[data-loading]");
@@ -69,7 +60,7 @@ export class LoadingBar {
   }
 
   #showStage({ stage, done, total, unit }: Progress): void {
-    const words = STAGES[stage] ?? "Getting ready";
+    const words = stageWords(stage);
     const amount = total > 1 ? `: ${unit === "bytes" ? bytesOf(done, total) : `${done} of ${total}`}` : "";
     this.#words.textContent = words + amount;
     if (total > 1) this.#bar.value = done / total;

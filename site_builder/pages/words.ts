@@ -30,3 +30,22 @@ export function seconds(milliseconds: number): string {
 export function rate(tokensPerSecond: number): string {
   return tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0);
 }
+
+const STAGES: Readonly<Record<string, string>> = {
+  registry: "Looking the model up",
+  plan: "Reading its plan",
+  compile: "Preparing the graphics card",
+  download: "Downloading",
+  synthesize: "Making random weights",
+  upload: "Moving the model to the graphics card",
+  "self-test": "Checking that this device computes correctly",
+  tune: "Finding the fastest way for this device",
+  fallback: "Trying another way: this device computes the first one wrongly",
+  ready: "Ready",
+  bench: "Measuring",
+};
+
+/** What the engine is doing, in words. */
+export function stageWords(stage: string): string {
+  return STAGES[stage] ?? "Getting ready";
+}

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, settings
 
 from runtime.abort import AbortSignal
 from runtime.api import Api
-from runtime.fake import FakeExecutor, FakeStorage, NextToken, fake_tokenizer
+from runtime.fake import FakeStorage, fake_tokenizer
+from runtime.fake_executor import FakeExecutor, NextToken
 from runtime.fake_hub import fake_hub
 from runtime.host import Host
+from runtime.notes import MemoryNotes
 
 # A busy machine is no failure.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,6 +30,7 @@ class Desk:
     api: Api
     executor: FakeExecutor
     storage: FakeStorage
+    notes: MemoryNotes
 
     async def chat(self, content: Any = "Hi", /, **fields: Any) -> dict[str, Any]:
         """The answer to one user message (or to a list of messages)."""
@@ -55,16 +58,23 @@ OpenDesk = Callable[..., Desk]
 
 @pytest.fixture
 def open_desk() -> OpenDesk:
-    """Opens a desk: `open_desk(next_token, options=..., files=...)`."""
+    """Opens a desk: `open_desk(next_token, options=..., files=..., executor=..., notes=...)`.
+
+    The same `notes` again is the next visit.
+    """
 
     def open_(
         next_token: NextToken | None = None,
         *,
         options: str = "{}",
         files: dict[str, bytes] | None = None,
+        executor: FakeExecutor | None = None,
+        notes: MemoryNotes | None = None,
     ) -> Desk:
-        executor = FakeExecutor(next_token)
+        executor = executor or FakeExecutor(next_token)
         storage = FakeStorage(fake_hub() if files is None else files)
-        return Desk(Api(Host(executor, storage, fake_tokenizer), options), executor, storage)
+        notes = notes or MemoryNotes()
+        host = Host(executor, storage, fake_tokenizer, notes, executor.clock)
+        return Desk(Api(host, options), executor, storage, notes)
 
     return open_

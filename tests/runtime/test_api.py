@@ -11,7 +11,7 @@ import pytest
 from runtime.abort import AbortSignal
 from runtime.api import error_body, error_status
 from runtime.errors import ModelpressError
-from runtime.fake import reply
+from runtime.fake_executor import reply
 from runtime.fake_hub import fake_hub, fake_plan
 
 from .conftest import Desk, OpenDesk, request
@@ -112,6 +112,8 @@ async def test_a_second_turn_computes_only_what_is_new(open_desk: OpenDesk) -> N
 
 async def test_text_parts_developer_and_null_fields_are_understood(open_desk: OpenDesk) -> None:
     desk = open_desk(reply("ok"))
+    await desk.api.load("fake")
+    desk.executor.submits.clear()
     messages = [
         {"role": "developer", "content": "D"},
         {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
@@ -224,7 +226,8 @@ async def test_loading_tells_every_stage(open_desk: OpenDesk) -> None:
     desk = open_desk()
     text = await desk.api.load("fake", lambda stage, *rest: stages.append(stage))
     assert list(dict.fromkeys(stages))[:2] == ["registry", "plan"]
-    assert set(stages) == {"registry", "plan", "compile", "download", "upload", "ready"}
+    device = {"compile", "download", "upload", "self-test"}
+    assert set(stages) == {"registry", "plan", "ready"} | device
     assert stages[-1] == "ready"
     assert json.loads(text)["model"] == json.loads(await desk.api.info())["model"]
 

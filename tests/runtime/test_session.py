@@ -7,7 +7,7 @@ import pytest
 from runtime.abort import AbortSignal
 from runtime.errors import ModelpressError
 from runtime.executor import DeviceInfo
-from runtime.fake import FakeExecutor, hashed_token, reply
+from runtime.fake_executor import FakeExecutor, hashed_token, reply
 from runtime.fake_hub import fake_plan
 from runtime.fit import choose_context, memory_by_role
 from runtime.plan import Plan

@@ -135,12 +135,14 @@ def test_the_benchmark_shows_a_table_and_answers_scripts(guest: Guest) -> None:
     )
     page.get_by_role("button", name="Measure").click()
     expect(page.locator("tbody th")).to_have_text(["SmolLM2 135M Instruct"] * 3)
+    expect(page.locator("tbody tr").first).to_contain_text("f16, decode.dot")
     expect(page.get_by_role("status").last).to_contain_text("tokens a second")
     result: dict[str, Any] = page.evaluate(
         "modelpressBench('press-guide', {prompt: 64, new: 16, runs: 2, variant: 'base'})"
     )
     assert set(result) == {
-        "id", "variant", "device", "dispatches_per_token", "weight_bytes", "load_ms", "runs",
+        "id", "variant", "device", "dispatches_per_token", "weight_bytes", "load_ms", "choices",
+        "runs",
     }  # fmt: skip
     assert len(result["runs"]) == 2
     assert set(result["runs"][0]) == {

@@ -134,8 +134,8 @@ def test_a_kernel_that_does_not_compile_is_named_with_its_line(page: Page) -> No
             () => new harness.Executor().prepare(plan, 1, () => undefined))""",
         broken_kernel().dumps(),
     )
-    assert error["code"] == "internal"
-    assert "the kernel bad, line 3" in error["message"]
+    assert error["code"] == "unsupported_device"
+    assert "the kernel bad does not compile on this device (line 3" in error["message"]
     assert "nonsense" in error["message"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,13 @@ def vulkan_environment() -> dict[str, str]:
         "VK_ICD_FILENAMES": os.pathsep.join(found),
         "XDG_RUNTIME_DIR": tempfile.gettempdir(),
     }
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What commands remember of this machine goes here, not into the user's own cache."""
+    monkeypatch.setenv("MODELPRESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

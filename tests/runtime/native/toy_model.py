@@ -54,31 +54,42 @@ GREEDY = """
 SAMPLE = """
 struct Args { pos: u32 }
 @group(0) @binding(0) var<storage, read> sampler_record: array<u32>;
-@group(0) @binding(1) var<storage, read_write> token: array<i32>;
-@group(0) @binding(2) var<uniform> args: Args;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read_write> token: array<i32>;
+@group(0) @binding(3) var<uniform> args: Args;
 @compute @workgroup_size(1) fn main() {
   token[0] = 97 + i32((sampler_record[7] + args.pos) % 26u);
+  for (var v = 0; v < 258; v += 1) {
+    if (sampler_record[6] == 1u && logits[v] == 1.0) { token[0] = v; }
+  }
 }
 """
+WAYS = {
+    "decode.same": LOGITS.replace("var sum = 0u;", "var sum = 26u;"),
+    "decode.wrong": LOGITS.replace("(p + 1u)", "(p + 2u)"),
+    "decode.empty": LOGITS.replace("1.0,", "0.0,"),
+    "decode.bad": LOGITS.replace("var sum", "var nonsense"),
+}
+"""Other ways to decode, for the plan to offer: the first is right."""
 N, POS = Expr("n"), Expr("pos")
 ONE = (Expr(1), Expr(1), Expr(1))
 
 
-def toy_plan(context: int = 256) -> Plan:
-    """Every entry point of a chat model."""
+def toy_plan(context: int = 256, ways: tuple[str, ...] = ()) -> Plan:
+    """Every entry point of a chat model, and `ways` to decode (of `WAYS`) as alternatives."""
     sizes = {"tokens": 4 * CHUNK, "token": 4, "logits": 4 * VOCAB, "sampler": 64}
     pages = Expr("pages")
 
-    def run(n: Expr, ids: str) -> tuple[Step, ...]:
+    def run(n: Expr, ids: str, kernel: str = "logits") -> tuple[Step, ...]:
         append = (Uniform("u32", n), Uniform("u32", POS))
         end = (Uniform("u32", Expr(("+", POS, n))),)
         return (
             Step("append", (ids, "page_table", "kv"), (2,), append, ONE),
-            Step("logits", ("page_table", "kv", "logits"), (2,), end, ONE),
+            Step(kernel, ("page_table", "kv", "logits"), (2,), end, ONE),
         )
 
     greedy = Step("greedy", ("logits", "token"), (1,), (), ONE)
-    sample = Step("sample", ("sampler", "token"), (1,), (Uniform("u32", POS),), ONE)
+    sample = Step("sample", ("sampler", "logits", "token"), (2,), (Uniform("u32", POS),), ONE)
     return Plan(
         format=PLAN_FORMAT,
         model="toy",
@@ -101,6 +112,7 @@ def toy_plan(context: int = 256) -> Plan:
             Kernel("logits", LOGITS, "main"),
             Kernel("greedy", GREEDY, "main"),
             Kernel("sample", SAMPLE, "main"),
+            *(Kernel(way, WAYS[way], "main") for way in ways),
         ),
         entries={
             "prefill": Entry(("n", "pos"), run(N, "tokens")),
@@ -110,8 +122,10 @@ def toy_plan(context: int = 256) -> Plan:
             "count": Entry(("n",), ()),
             "reset": Entry((), ()),
             "synthesize": Entry(("seed",), ()),
+            **{way: Entry(("pos",), run(Expr(1), "token", way)) for way in ways},
         },
         memory=Memory(1024, 4, 0, 0),
+        alternatives={"decode": ways} if ways else {},
     )
 
 
@@ -128,9 +142,9 @@ def likeliest(tokens: Sequence[int]) -> int:
     return sum((i + 1) * token for i, token in enumerate(tokens)) % 26
 
 
-def write_toy_hub(folder: Path, *, context: int = 256) -> Path:
+def write_toy_hub(folder: Path, *, context: int = 256, ways: tuple[str, ...] = ()) -> Path:
     """A hub folder that offers "toy"."""
-    files = fake_hub("toy", plan=toy_plan(context), tokenizer=byte_tokenizer())
+    files = fake_hub("toy", plan=toy_plan(context, ways), tokenizer=byte_tokenizer())
     for path, data in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

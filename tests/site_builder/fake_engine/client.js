@@ -120,8 +120,10 @@ class Engine {
       }
       onProgress({ stage: "bench", done: index + 1, total: runs, unit: "runs" });
     }
+    const milliseconds = { decode: 2, "decode.dot": 1 };
     return {
       id, variant: "f16", device: "fake (gpu)", dispatches_per_token: 74, weight_bytes: 8_900_000, load_ms: 900,
+      choices: { decode: { entry: "decode.dot", forced: false, remembered: false, milliseconds } },
       runs: Array.from({ length: runs }, () => run),
     };
   }
