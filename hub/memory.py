@@ -19,9 +19,7 @@ DEFAULT_LIMITS = {
 """WebGPU's defaults: a plan that stays within them runs on every device."""
 
 _TYPE_NBYTES = {"f16": 2, "f32": 4, "i32": 4, "u32": 4, "bool": 4}
-_SHARED = re.compile(
-    r"var<workgroup>\s*\w+\s*:\s*(?:array<\s*([\w<>]+?)\s*,\s*(\w+?)u?\s*>|([\w<>]+))"
-)
+_SHARED = re.compile(r"var<workgroup>\s*\w+\s*:\s*([^;]+);")
 
 
 def measure_memory(buffers: Iterable[Buffer], *, pages: int, page_size: int) -> Memory:
@@ -80,11 +78,16 @@ def _integer(text: str, wgsl: str) -> int:
 
 def _shared_nbytes(wgsl: str) -> int:
     """Bytes of workgroup variables, each rounded up to 16."""
-    total = 0
-    for element, count, scalar in _SHARED.findall(wgsl):
-        size = _element_nbytes(element) * _integer(count, wgsl) if element else 4 if scalar else 0
-        total += -(-size // 16) * 16
-    return total
+    sizes = (_nbytes(declared, wgsl) for declared in _SHARED.findall(wgsl))
+    return sum(-(-size // 16) * 16 for size in sizes)
+
+
+def _nbytes(declared: str, wgsl: str) -> int:
+    """Bytes of a type: a scalar, a vector, or an array of any of them."""
+    array = re.fullmatch(r"array<(.+),\s*(\w+)\s*>", declared.strip())
+    if array is None:
+        return _element_nbytes(declared.strip())
+    return _nbytes(array.group(1), wgsl) * _integer(array.group(2), wgsl)
 
 
 def _element_nbytes(name: str) -> int:

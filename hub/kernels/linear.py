@@ -15,6 +15,7 @@ from runtime.plan import Expr
 
 from ..schemes import GROUP, SCHEMES
 from .kernel import Grid, LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .linear_tiles import tile_for
 from .template import render
 
 SOFTWARE_THREADS = 16
@@ -23,6 +24,8 @@ SOFTWARE_ROWS = {False: 8, True: 4}
 """What a software thread carries, for one token and for many: more reuses loads, and compiles
 longer."""
 
+
+ACTIVATIONS = ("", "silu", "gelu_tanh", "gelu")
 
 MANY_ROWS = 32768
 """From here on (output heads) a decode workgroup takes eight rows."""
@@ -56,10 +59,13 @@ class _Shape:
     def values(self) -> dict[str, object]:
         return {
             "scheme": self.op.text("scheme"),
+            "quantized": SCHEMES[self.op.text("scheme")].group is not None,
             "gated": self.gated,
             "residual": self.residual,
             "bias": self.bias,
             "bias_binding": self.bias_binding,
+            "activation": self.op.attrs.get("activation", ""),
+            "softcap": f"{self.op.number('softcap'):.9e}" if "softcap" in self.op.attrs else "",
             "outputs_count": self.outputs,
             "groups": self.groups,
             "start": self.start,
@@ -69,7 +75,8 @@ class _Shape:
 
 
 def matmul(op: Op, profile: Profile) -> LibraryKernel:
-    """`out[:, start:start+rows] = x @ W^T`, plus a bias, plus the residual for epilogue "add"."""
+    """`out[:, start:start+rows] = x @ W^T`, plus a bias, through an activation, within a soft cap,
+    plus the residual for epilogue "add"; each where the op has it."""
     epilogue = op.text("epilogue")
     assert epilogue in ("none", "add"), epilogue
     return _linear(
@@ -87,8 +94,7 @@ def matmul(op: Op, profile: Profile) -> LibraryKernel:
 
 
 def gate_up(op: Op, profile: Profile) -> LibraryKernel:
-    """`out = silu(x @ gate^T) * (x @ up^T)`."""
-    assert op.text("activation") == "silu", op.attrs
+    """`out = activation(x @ gate^T) * (x @ up^T)`."""
     features = op.integer("rows") // 2
     return _linear(
         _Shape(
@@ -105,6 +111,7 @@ def gate_up(op: Op, profile: Profile) -> LibraryKernel:
 
 
 def _linear(shape: _Shape, profile: Profile) -> LibraryKernel:
+    assert shape.op.attrs.get("activation", "") in ACTIVATIONS, shape.op
     assert shape.op.integer("cols") % GROUP == 0, shape.op
     if profile.software:
         return _rows(shape, profile)
@@ -129,11 +136,16 @@ def _rows(shape: _Shape, profile: Profile) -> LibraryKernel:
 
 
 def _tile(shape: _Shape, profile: Profile) -> LibraryKernel:
-    block = 32 if shape.gated else 64
-    grid: Grid = (ceil_div(Expr(shape.outputs), block), ceil_div(shape.op.tokens, 64), Expr(1))
-    # In f32 for f16 profiles too: half as wide tiles were no faster on an H200, and cost 5e-4 of
-    # the logits.
-    return _render(shape, profile, "linear_tile", {}, grid)
+    halves = 2 if shape.gated else 1
+    tile = tile_for(shape.outputs * halves)
+    block = tile.rows // halves
+    grid: Grid = (
+        ceil_div(Expr(shape.outputs), block),
+        ceil_div(shape.op.tokens, tile.tokens),
+        Expr(1),
+    )
+    values = tile.values() | {"outputs_tile": block}
+    return _render(shape, profile, "linear_tile", values, grid)
 
 
 def _vector(shape: _Shape, profile: Profile) -> LibraryKernel:

@@ -12,6 +12,7 @@ KERNEL = """
 const SIZE: u32 = 64u;
 var<workgroup> tile: array<vec4<f32>, SIZE>;
 var<workgroup> count: atomic<u32>;
+var<workgroup> grid: array<array<f16, 3>, SIZE>;
 @compute @workgroup_size(SIZE, 2) fn main() {}
 """
 
@@ -26,7 +27,7 @@ def limits(wgsl: str, nbytes: int, bindings: int = 1) -> dict[str, int]:
 def test_workgroups_and_shared_memory_are_counted() -> None:
     found = limits(KERNEL, 1024)
     assert found["maxComputeInvocationsPerWorkgroup"] == 128
-    assert found["maxComputeWorkgroupStorageSize"] == 64 * 16 + 16
+    assert found["maxComputeWorkgroupStorageSize"] == 64 * 16 + 16 + 64 * 3 * 2
     assert found["maxStorageBuffersPerShaderStage"] == 1
     assert found["maxBufferSize"] == 1024
 

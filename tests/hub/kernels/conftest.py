@@ -43,3 +43,10 @@ def gpu_trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProcess
     """As `trial`, for ops that only GPU profiles have."""
     driver, profile = request.param
     return Trial(adapters[driver], PROFILES[profile])
+
+
+@pytest.fixture(scope="session", params=params(p for p in PAIRS if p[1] == "base"))
+def base_trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProcess]) -> Trial:
+    """As `trial`, for kernels whose text is the same in every GPU profile."""
+    driver, profile = request.param
+    return Trial(adapters[driver], PROFILES[profile])

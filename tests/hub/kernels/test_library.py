@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -101,8 +102,9 @@ def body(wgsl: str) -> str:
 
 
 def workgroup_nbytes(wgsl: str) -> int:
-    """Bytes of all workgroup variables, each a plain array."""
-    sizes = {"f32": 4, "u32": 4, "vec4<f32>": 16, "vec4<f16>": 8, "atomic<u32>": 4}
-    found = re.findall(r"var<workgroup> \w+: array<(.+), (\d+)>;", wgsl)
+    """Bytes of all workgroup variables, each an array, maybe of arrays."""
+    sizes = {"f32": 4, "u32": 4, "f16": 2, "vec4<f32>": 16, "vec4<f16>": 8, "atomic<u32>": 4}
+    found = re.findall(r"var<workgroup> \w+: (?:array<)+(.+?)((?:, \d+>)+);", wgsl)
     assert len(found) == wgsl.count("var<workgroup>")
-    return sum(sizes[element] * int(count) for element, count in found)
+    counts = ((sizes[element], re.findall(r"\d+", dims)) for element, dims in found)
+    return sum(size * math.prod(map(int, dims)) for size, dims in counts)

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.kernels import LibraryKernel, reference
+from hub.kernels.linear_tiles import MANY_ROWS
 from hub.kernels.reference_sampling import Sampler
 from hub.schemes import SCHEMES
 from tests.hub.kernels.trial import CALLS, FEW, Attrs, Trial, assert_close, matrix, normal
@@ -67,6 +68,28 @@ def test_gate_up_multiplies_the_activated_half_with_the_other(
             "gate_up", [x, *buffers, normal(rng, n, features)], n=n, attrs=attrs, dynamic=dynamic
         )
         assert_close(got, reference.gate_up(x, weight), trial.tolerance)
+
+
+@pytest.mark.parametrize(("scheme", "gated"), [("q4", False), ("q4", True), ("f32", False)])
+def test_a_large_matrix_is_cut_into_larger_tiles(
+    base_trial: Trial, scheme: str, gated: bool
+) -> None:
+    """The tiles of large matrices, over tokens and rows that do not fill them."""
+    rng, rows, cols = np.random.default_rng(5), MANY_ROWS + 38, 64
+    outputs = rows // 2 if gated else rows
+    buffers = matrix(rng, scheme, rows, cols)
+    weight = reference.dequantize(scheme, buffers, rows, cols)
+    attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols}
+    attrs |= {"activation": "silu"} if gated else {"start": 0, "out_cols": rows, "epilogue": "add"}
+    for n in (1, 65, 130):
+        x, residual = normal(rng, n, cols), normal(rng, n, outputs)
+        arrays = [x, *buffers, *([] if gated else [residual]), normal(rng, n, outputs)]
+        (got,) = base_trial.run(
+            "gate_up" if gated else "matmul", arrays, n=n, attrs=attrs, dynamic=True
+        )
+        plain = reference.matmul(x, weight, residual, got, start=0) if not gated else None
+        want = reference.gate_up(x, weight) if plain is None else plain
+        assert_close(got, want, base_trial.tolerance)
 
 
 def test_a_reduction_sees_nothing_of_an_earlier_kernel(trial: Trial) -> None:
