@@ -79,16 +79,17 @@ def test_a_large_matrix_is_cut_into_larger_tiles(
     outputs = rows // 2 if gated else rows
     buffers = matrix(rng, scheme, rows, cols)
     weight = reference.dequantize(scheme, buffers, rows, cols)
-    attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols}
-    attrs |= {"activation": "silu"} if gated else {"start": 0, "out_cols": rows, "epilogue": "add"}
+    common: Attrs = {"scheme": scheme, "rows": rows, "cols": cols}
+    plain: Attrs = {**common, "start": 0, "out_cols": rows, "epilogue": "add"}
     for n in (1, 65, 130):
-        x, residual = normal(rng, n, cols), normal(rng, n, outputs)
-        arrays = [x, *buffers, *([] if gated else [residual]), normal(rng, n, outputs)]
-        (got,) = base_trial.run(
-            "gate_up" if gated else "matmul", arrays, n=n, attrs=attrs, dynamic=True
-        )
-        plain = reference.matmul(x, weight, residual, got, start=0) if not gated else None
-        want = reference.gate_up(x, weight) if plain is None else plain
+        x, residual, out = normal(rng, n, cols), normal(rng, n, outputs), normal(rng, n, outputs)
+        if gated:
+            want, arrays = reference.gate_up(x, weight), [x, *buffers, out]
+        else:
+            want = reference.matmul(x, weight, residual, out, start=0)
+            arrays = [x, *buffers, residual, out]
+        op, attrs = ("gate_up", {**common, "activation": "silu"}) if gated else ("matmul", plain)
+        (got,) = base_trial.run(op, arrays, n=n, attrs=attrs, dynamic=True)
         assert_close(got, want, base_trial.tolerance)
 
 
