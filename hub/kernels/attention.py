@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runtime.plan import Expr
 
+from .attention_tiles import tile_attention
 from .kernel import KernelSequence, LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
 from .template import render
 
@@ -40,7 +41,9 @@ def attention(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     """
     values = _cache_values(op, profile)
     values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
-    if op.dynamic or profile.software:
+    if op.dynamic and not profile.software:
+        return tile_attention(op, profile, values)
+    if profile.software:
         return _whole(op, profile, values)
     return _split(op, profile, values, encoding="")
 

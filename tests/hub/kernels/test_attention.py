@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hub.kernels import reference
-from tests.hub.kernels.trial import CALLS, Trial, assert_close, normal
+from tests.hub.kernels.trial import CALLS, FEW, Trial, assert_close, normal
 
 Array = NDArray[Any]
 
@@ -53,6 +55,8 @@ CASES = {
     "d128-window": Case(128, 4, 1, window=50, positions=(0, 20, 300)),
     "d256-groups-of-5": Case(256, 5, 1, page_size=8, window=7, positions=(5, 40)),
     "d20-groups-of-8": Case(20, 8, 1),
+    "d80-groups-of-7": Case(80, 7, 1, positions=(0, 33)),
+    "d112-window": Case(112, 4, 2, window=40, positions=(0, 90)),
 }
 
 
@@ -101,6 +105,31 @@ def test_attention_sees_its_past_within_the_window(trial: Trial, case: Case) -> 
                 q, table, keys, values, heads=case.heads, window=case.window, scale=scale, pos=pos
             )
             assert_close(got, want, trial.tolerance)
+
+
+@FEW
+@given(
+    quads=st.integers(2, 40),
+    kv_heads=st.integers(1, 3),
+    group=st.integers(1, 9),
+    n=st.integers(1, 150),
+    pos=st.integers(0, 200),
+    window=st.one_of(st.just(0), st.integers(1, 200)),
+)
+def test_attention_of_many_tokens_in_any_shape(
+    base_trial: Trial, quads: int, kv_heads: int, group: int, n: int, pos: int, window: int
+) -> None:
+    case = Case(4 * quads, kv_heads * group, kv_heads, window=window)
+    rng, scale = np.random.default_rng(quads), case.head_dim**-0.5
+    attrs = case.attrs(base_trial) | {"window": window, "scale": scale}
+    table, keys, values = case.cache(rng, base_trial, pos + n)
+    q = normal(rng, n, case.heads * case.head_dim) * 3
+    arrays = [q, table, keys, values, q * 0]
+    (got,) = base_trial.run("attention", arrays, attrs=attrs, dynamic=True, n=n, pos=pos)
+    want = reference.attention(
+        q, table, keys, values, heads=case.heads, window=window, scale=scale, pos=pos
+    )
+    assert_close(got, want, base_trial.tolerance)
 
 
 DECODES = {
