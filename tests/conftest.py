@@ -24,7 +24,11 @@ CHROMIUM_FLAGS = (
     "--enable-unsafe-webgpu",
     "--use-webgpu-adapter=swiftshader",
     "--enable-features=Vulkan",
+    "--disable-features=HttpsUpgrades,MediaRouter,OptimizationHints,Translate,WebUIOmniboxAimPopup,"
+    "WebUIOmniboxPopup",
 )
+"""Features that are off belong to the browser's own window: its address bar alone renders two pages
+of its own in every profile, which costs a second of processor time a test."""
 BROWSER_FIXTURES = {"chromium", "firefox", "playwright_driver"}
 
 
