@@ -32,7 +32,8 @@ FEATURES = {
 PACKED = "decode_dot"
 """The entry whose kernels hand each other integers and multiply in four-byte dot products."""
 PAGE_SIZE = 16
-PREFILL_CHUNK = 256
+PREFILL_CHUNK = 512
+"""Tiles enough to fill a large GPU; a slow one is given less at a time (`runtime/pace.py`)."""
 SOFTWARE_PREFILL_CHUNK = 64
 """Small, so that progress and stop are felt on a device that takes a second for it."""
 

@@ -21,6 +21,7 @@ from .abort import AbortSignal
 from .errors import ModelpressError
 from .executor import Executor
 from .kv_cache import KvCache, PagePool
+from .pace import Pace
 from .plan import Plan
 from .progress import OnProgress, Progress, ignore_progress
 from .sampling import SamplingParams, bad_param
@@ -38,6 +39,15 @@ class Generation:
     params: SamplingParams
     stop_ids: frozenset[int] = frozenset()
     max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Tokens [start, end) of a prompt on their way, and when they were submitted."""
+
+    start: int
+    end: int
+    began: float
 
 
 class Session:
@@ -64,6 +74,7 @@ class Session:
         self._executor = executor
         self._cache = KvCache(PagePool(num_pages(plan, context)), plan.page_size)
         self._pending: deque[Awaitable[int]] = deque()
+        self._pace = Pace(plan.prefill_chunk)
 
     def num_cached(self, prompt: Sequence[int]) -> int:
         """Leading tokens of `prompt` that a generation need not compute: all but the last at most.
@@ -91,7 +102,7 @@ class Session:
         prompt = generation.prompt
         budget = self._budget(generation)
         await self.settle()
-        await self._prefill(generation, signal, on_progress)
+        last = await self._prefill(generation, signal, on_progress)
         entry = generation.params.entry
         queue = self._pending
         queue.append(self._executor.step((entry,), {"pos": len(prompt) - 1}, "token"))
@@ -101,6 +112,8 @@ class Session:
                 queue.append(self._decode(entry, len(prompt) + submitted - 1))
                 submitted += 1
             token = self._checked(await queue.popleft())
+            if previous is None:
+                self._done(last)
             self._cache.append(
                 prompt[len(self._cache.tokens) :] if previous is None else [previous]
             )
@@ -163,46 +176,47 @@ class Session:
 
     async def _prefill(
         self, generation: Generation, signal: AbortSignal, on_progress: OnProgress
-    ) -> None:
+    ) -> _Chunk:
         """Queue the prompt chunk by chunk, at most two ahead, so that abort and progress are true.
 
-        Tokens are counted as cached once their chunk has run; those of the last chunk with the
-        first drawn token.
+        Tokens are counted as cached once their chunk has run; those of the last chunk, which is
+        returned, with the first drawn token.
         """
         prompt, penalized = generation.prompt, generation.params.penalized
         start = self.num_cached(prompt)
         self._cache.truncate(start)
         self._prepare_sampling(generation, start)
         entries = ("count", self.prefill_entry) if penalized else (self.prefill_entry,)
-        flying: deque[tuple[int, int]] = deque()
-        while start < len(prompt):
+        flying: deque[_Chunk] = deque()
+        while True:
             signal.check()
-            end = min(start + self.plan.prefill_chunk, len(prompt))
+            end = min(start + self._pace.chunk, len(prompt))
             self._reserve(end)
             self._executor.write("tokens", _words(prompt[start:end]))
             symbols = {"n": end - start, "pos": start}
+            chunk = _Chunk(start, end, time.perf_counter())
             if end == len(prompt):
                 self._executor.submit(entries, symbols)
-            else:
-                self._pending.append(self._executor.step(entries, symbols, "token"))
-                flying.append((start, end))
-            await self._confirm(flying, prompt, on_progress, keep=int(end < len(prompt)))
+                await self._confirm(flying, prompt, on_progress, keep=0)
+                return chunk
+            self._pending.append(self._executor.step(entries, symbols, "token"))
+            flying.append(chunk)
+            await self._confirm(flying, prompt, on_progress, keep=int(self._pace.known))
             start = end
 
     async def _confirm(
-        self,
-        flying: deque[tuple[int, int]],
-        prompt: Sequence[int],
-        on_progress: OnProgress,
-        *,
-        keep: int,
+        self, flying: deque[_Chunk], prompt: Sequence[int], on_progress: OnProgress, *, keep: int
     ) -> None:
         """Wait for all but the newest `keep` chunks; those keep the device busy meanwhile."""
         while len(flying) > keep:
-            start, end = flying.popleft()
+            chunk = flying.popleft()
             await self._pending.popleft()
-            self._cache.append(prompt[start:end])
-            on_progress(Progress("prefill", end, len(prompt), "tokens"))
+            self._done(chunk)
+            self._cache.append(prompt[chunk.start : chunk.end])
+            on_progress(Progress("prefill", chunk.end, len(prompt), "tokens"))
+
+    def _done(self, chunk: _Chunk) -> None:
+        self._pace.record(chunk.end - chunk.start, chunk.began, time.perf_counter())
 
     def _prepare_sampling(self, generation: Generation, cached: int) -> None:
         """Write the sampler record, and count the cached part of the prompt when that matters."""

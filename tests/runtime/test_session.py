@@ -10,6 +10,7 @@ from runtime.executor import DeviceInfo
 from runtime.fake_executor import FakeExecutor, hashed_token, reply
 from runtime.fake_hub import fake_plan
 from runtime.fit import choose_context, memory_by_role
+from runtime.pace import SMALLEST
 from runtime.plan import Plan
 from runtime.progress import Progress, ignore_progress
 from runtime.sampling import SamplingParams
@@ -156,6 +157,17 @@ async def test_prefill_tells_its_progress_in_tokens() -> None:
         ("prefill", 16, 40, "tokens"),
         ("prefill", 32, 40, "tokens"),
     ]
+
+
+async def test_a_large_plan_begins_with_a_small_chunk_of_a_prompt() -> None:
+    """What a device takes for it decides how large the others are."""
+    executor = FakeExecutor()
+    session = await open_session(executor, plan=fake_plan(context=2048, prefill_chunk=256))
+    prompt = tuple(i % 200 for i in range(1000))
+    assert await run(session, prompt, max_tokens=4) == greedy_reference(prompt, 4)
+    sizes = [symbols["n"] for entries, symbols in executor.submits if "prefill" in entries]
+    assert sizes[0] == SMALLEST and sum(sizes) == 1000 and max(sizes[1:]) <= 256
+    assert all(size % SMALLEST == 0 for size in sizes[:-1])
 
 
 async def test_the_answer_ends_where_the_context_ends() -> None:

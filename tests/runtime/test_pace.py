@@ -1,0 +1,54 @@
+"""Prompts go out in chunks of as many tokens as a device computes in a moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.pace import SMALLEST, SUBMIT_S, Pace
+
+
+def test_an_unknown_device_gets_a_small_chunk_first() -> None:
+    pace = Pace(512)
+    assert (pace.chunk, pace.known) == (SMALLEST, False)
+
+
+@pytest.mark.parametrize("most", [1, 16, SMALLEST])
+def test_a_small_plan_has_nothing_to_learn(most: int) -> None:
+    pace = Pace(most)
+    assert (pace.chunk, pace.known) == (most, True)
+    pace.record(most, 0.0, 60.0)
+    assert pace.chunk == most
+
+
+def test_a_fast_device_gets_all_a_plan_takes() -> None:
+    for most in (100, 256, 512, 1000):
+        pace = Pace(most)
+        pace.record(SMALLEST, 5.0, 5.01)
+        assert (pace.chunk, pace.known) == (most, True)
+
+
+def test_a_slow_device_gets_what_it_computes_in_time() -> None:
+    pace = Pace(512)
+    pace.record(SMALLEST, 0.0, SUBMIT_S / 3)
+    assert pace.chunk == 3 * SMALLEST
+    pace.record(3 * SMALLEST, 10.0, 10.0 + SUBMIT_S * 4)
+    assert pace.chunk == SMALLEST
+
+
+def test_a_few_tokens_count_as_a_whole_tile() -> None:
+    pace = Pace(512)
+    pace.record(1, 0.0, SUBMIT_S / 2)
+    assert pace.chunk == 2 * SMALLEST
+
+
+def test_a_clock_that_stands_still_is_no_error() -> None:
+    pace = Pace(512)
+    pace.record(SMALLEST, 7.0, 7.0)
+    assert pace.chunk == 512
+
+
+def test_a_chunk_that_waited_for_another_is_not_counted_as_slow() -> None:
+    pace = Pace(512)
+    pace.record(SMALLEST, 0.0, 10.0)
+    pace.record(SMALLEST, 1.0, 10.0 + SUBMIT_S / 4)
+    assert pace.chunk == 4 * SMALLEST
