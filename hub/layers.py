@@ -14,7 +14,8 @@ from typing import Any
 from tvm import relax, tirx
 from tvm.relax.frontend.nn import Tensor, op
 
-from . import operators
+from . import attention_operators, operators
+from .attention_operators import Heads
 from .schemes import Scheme
 from .weight_specs import WeightSpec
 
@@ -52,19 +53,32 @@ class Matrix:
         ]
         self.bias = tensors.get(f"{spec.name}.bias")
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """ids i32[n] -> f32[n, cols]."""
+    def embed(self, ids: Tensor, scale: float) -> Tensor:
+        """ids i32[n] -> f32[n, cols], the rows times `scale`."""
         out = None
         for part, weights in zip(self.parts, self.buffers, strict=True):
             func = operators.embedding(
-                self.scheme.name, part.rows, self.spec.cols, part.start, self.spec.rows
+                self.scheme.name,
+                part.rows,
+                self.spec.cols,
+                part.start,
+                self.spec.rows,
+                scale=scale,
             )
             out = _into(func, "embedding", [ids, *weights], out, (ids.shape[0], self.spec.cols))
         assert out is not None
         return out
 
-    def multiply(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """x f32[n, cols] -> x @ W^T (+ bias) (+ residual) f32[n, rows]."""
+    def multiply(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        activation: str = "",
+        softcap: float = 0.0,
+    ) -> Tensor:
+        """x f32[n, cols] -> x @ W^T (+ bias), through the activation and held within the soft cap
+        where there are any, (+ residual) f32[n, rows]."""
         epilogue = "none" if residual is None else "add"
         extra = [tensor for tensor in (self.bias, residual) if tensor is not None]
         out = None
@@ -77,6 +91,8 @@ class Matrix:
                 self.spec.rows,
                 epilogue,
                 bias=self.bias is not None,
+                activation=activation,
+                softcap=softcap,
             )
             args = [x, *weights, *extra]
             out = _into(func, "matmul", args, out, (x.shape[0], self.spec.rows))
@@ -94,21 +110,27 @@ def _into(
     return op.tensor_ir_inplace_op(func, name, [*args, out], [len(args)], placeholder)
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root mean square norm over the last axis (arXiv 1910.07467)."""
-    func = operators.rms_norm(x.shape[1], eps)
-    return op.tensor_ir_op(func, "rms_norm", [x, weight], Tensor.placeholder(x.shape, F32))
+def rms_norm(x: Tensor, weight: Tensor, eps: float, residual: Tensor | None = None) -> Tensor:
+    """Root mean square norm over the last axis (arXiv 1910.07467), plus the residual."""
+    func = operators.rms_norm(x.shape[1], eps, residual=residual is not None)
+    args = [x, weight] if residual is None else [x, weight, residual]
+    return op.tensor_ir_op(func, "rms_norm", args, Tensor.placeholder(x.shape, F32))
 
 
-def gate_up(x: Tensor, weight: Matrix) -> Tensor:
-    """silu(gate) * up of one stacked matrix [gate; up] (SwiGLU, arXiv 2002.05202)."""
+def gate_up(x: Tensor, weight: Matrix, activation: str) -> Tensor:
+    """activation(gate) * up of one stacked matrix [gate; up] (arXiv 2002.05202)."""
     spec = weight.spec
     if len(weight.parts) > 1:
         gate, up = op.split(weight.multiply(x), 2, axis=1)
-        return op.silu(gate) * up
-    func = operators.gate_up(weight.scheme.name, spec.rows, spec.cols)
+        activate = {"silu": op.silu, "gelu_tanh": _gelu_tanh}[activation]
+        return activate(gate) * up
+    func = operators.gate_up(weight.scheme.name, spec.rows, spec.cols, activation)
     out = Tensor.placeholder((x.shape[0], spec.rows // 2), F32)
     return op.tensor_ir_op(func, "gate_up", [x, *weight.buffers[0]], out)
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return op.gelu(x, approximate="tanh")
 
 
 def last_row(x: Tensor) -> Tensor:
@@ -124,7 +146,21 @@ class Step:
     pos: Any
     """Symbolic: tokens already cached."""
     page_table: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """How one layer attends: its heads, its rotary table, and what scores go through.
+
+    `gains` are the weights of the norms of q and k where `heads` has such norms.
+    """
+
+    heads: Heads
     rope: Tensor
+    gains: tuple[Tensor, ...]
+    window: int
+    scale: float
+    softcap: float
 
 
 def attend(
@@ -132,25 +168,33 @@ def attend(
     step: Step,
     cache: tuple[Tensor, Tensor],
     layout: CacheLayout,
-    *,
-    heads: int,
-    window: int,
-    scale: float,
+    attention: Attention,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Rope, append to the paged cache, causal attention: qkv -> (f32[n, heads*D], cache)."""
-    n, pages = qkv.shape[0], step.page_table.shape[0]
-    shape = (heads, layout.kv_heads, layout.head_dim, layout.page_size, layout.dtype)
-    query = Tensor.placeholder((n, heads * layout.head_dim), F32)
+    n, pages, heads = qkv.shape[0], step.page_table.shape[0], attention.heads
+    query = Tensor.placeholder((n, heads.heads * heads.head_dim), F32)
     pos = relax.ShapeExpr([step.pos])
+    args = [qkv, attention.rope, *attention.gains, step.page_table, *cache]
     q, k, v = op.tensor_ir_inplace_op(
-        operators.rope_append(*shape, step.rope.shape[0]),
+        attention_operators.rope_append(
+            heads, layout.page_size, layout.dtype, attention.rope.shape[0]
+        ),
         "rope_append",
-        [qkv, step.rope, step.page_table, *cache, pos],
-        [-1, 3, 4],
+        [*args, pos],
+        [-1, len(args) - 2, len(args) - 1],
         [query, layout.placeholder(pages), layout.placeholder(pages)],
     )
     out = op.tensor_ir_op(
-        operators.attention(*shape, window, scale),
+        attention_operators.attention(
+            heads.heads,
+            heads.kv_heads,
+            heads.head_dim,
+            layout.page_size,
+            layout.dtype,
+            attention.window,
+            attention.scale,
+            softcap=attention.softcap,
+        ),
         "attention",
         [q, step.page_table, k, v, pos],
         query,

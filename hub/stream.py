@@ -180,6 +180,8 @@ def _pack_block(
     if spec.rope is not None:
         return Packed(rope_table(spec.rope), None, 0.0, 0.0)
     rows = read_rows(spec, source, start, stop)
+    if spec.offset:
+        rows = rows + np.float32(spec.offset)
     stored = scheme if spec.kind == "matrix" else SCHEMES["f32"]
     return pack_rows(stored, rows, " + ".join(spec.sources))
 
@@ -231,7 +233,7 @@ def dequantized(
 def _values(spec: WeightSpec, scheme: Scheme, buffers: Mapping[str, Array]) -> Floats:
     """All rows of a vector or a matrix as float32."""
     if spec.kind == "vector":
-        return np.asarray(buffers[spec.name], dtype=np.float32)
+        return np.asarray(buffers[spec.name], dtype=np.float32) - np.float32(spec.offset)
     parts = [_part_values(part, spec.cols, scheme, buffers) for part in spec.parts(scheme)]
     return np.concatenate(parts)
 

@@ -46,6 +46,8 @@ class WeightSpec:
     rows: int
     cols: int = 1
     rope: RopeTable | None = None
+    offset: float = 0.0
+    """Added to every element of a vector."""
 
     def parts(self, scheme: Scheme) -> tuple[Part, ...]:
         """The row ranges that each fit one binding; one part for all but huge matrices."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from .family import Family, FamilyConfig
+from .gemma import GEMMA
 from .llama import LLAMA
+from .olmo2 import OLMO2
 from .phi3 import PHI3
 from .qwen2 import QWEN2
+from .qwen3 import QWEN3
+from .smollm3 import SMOLLM3
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (LLAMA, PHI3, QWEN2)}
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (GEMMA, LLAMA, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3)
+}
 
 __all__ = ["FAMILIES", "Family", "FamilyConfig"]

@@ -29,16 +29,26 @@ HARMLESS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Checkpoint tensors, without their `.weight` and `.bias`; a layer's follow `layer`."""
+    """Checkpoint tensors, without their `.weight` and `.bias`; a layer's follow `layer`.
+
+    A norm without a name is not there.
+    """
 
     embedding: str = "model.embed_tokens"
     layer: str = "model.layers.{}."
     input_norm: str = "input_layernorm"
+    q_norm: str = "self_attn.q_norm"
+    k_norm: str = "self_attn.k_norm"
     qkv: tuple[str, ...] = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
     output: str = "self_attn.o_proj"
+    output_norm: str = ""
+    """Of what attention gives, before it is added."""
     post_norm: str = "post_attention_layernorm"
+    """Of what goes into the feed-forward part."""
     gate_up: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
     down: str = "mlp.down_proj"
+    down_norm: str = ""
+    """Of what the feed-forward part gives, before it is added."""
     norm: str = "model.norm"
     head: str = "lm_head"
 
@@ -62,6 +72,22 @@ class DecoderConfig:
     windows: tuple[int, ...]
     """Of each layer: the positions a token sees, itself included; 0 for all."""
     qkv_bias: bool = False
+    output_bias: bool = False
+    activation: str = "silu"
+    norm_offset: float = 0.0
+    """Added to the weights of all norms."""
+    qk_norm: str = ""
+    """"head" or "row": what the norms of queries and keys divide; none where empty."""
+    rotated: tuple[bool, ...] = ()
+    """Whether each layer rotates; empty for all of them."""
+    local_rope: Rope | None = None
+    """Of the layers with a window, where it is another."""
+    scale: float | None = None
+    """Of attention scores; None for head_dim ** -0.5."""
+    score_cap: float = 0.0
+    logit_cap: float = 0.0
+    """Soft caps; 0 for none."""
+    embedding_scale: float = 1.0
     names: Names = Names()
 
     def __post_init__(self) -> None:
@@ -94,17 +120,24 @@ class DecoderConfig:
             problems.append(f"heads * head_dim is not a multiple of {GROUP}")
         if len(self.windows) != self.layers:
             problems.append(f"layer_types names {len(self.windows)} layers of {self.layers}")
+        if self.rotated and len(self.rotated) != self.layers:
+            problems.append(f"no_rope_layers names {len(self.rotated)} layers of {self.layers}")
         return problems
 
     def _number_problems(self) -> list[str]:
         """What would be no number on the device; JSON may say NaN."""
         positive = {"max_position_embeddings": self.context, "rms_norm_eps": self.norm_eps}
+        positive |= {"embedding scale": self.embedding_scale}
+        optional = {"attention scale": self.scale, "attn_logit_softcapping": self.score_cap}
+        optional |= {"final_logit_softcapping": self.logit_cap}
+        positive |= {name: value for name, value in optional.items() if value}
         problems = [
             f"{name} is {value}, not a positive number"
             for name, value in positive.items()
             if not 0 < value < math.inf
         ]
-        return problems + self.rope.problems()
+        local = self.local_rope.problems() if self.local_rope else []
+        return problems + self.rope.problems() + local
 
 
 def read_sizes(reader: Reader, **defaults: Any) -> Mapping[str, Any]:
@@ -126,7 +159,7 @@ def read_sizes(reader: Reader, **defaults: Any) -> Mapping[str, Any]:
         "kv_heads": reader.take(
             "num_key_value_heads", int, defaults.get("num_key_value_heads", heads)
         ),
-        "head_dim": reader.take("head_dim", int, hidden // max(heads, 1)),
+        "head_dim": reader.take("head_dim", int, defaults.get("head_dim", hidden // max(heads, 1))),
         "context": size("max_position_embeddings"),
         "norm_eps": reader.take("rms_norm_eps", float, defaults.get("rms_norm_eps", 1e-6)),
         "tied": reader.take(

@@ -15,8 +15,9 @@ from tvm.relax.frontend.nn import Tensor
 
 from runtime.plan import Buffer, Expr
 
+from ..attention_operators import Heads
 from ..errors import UnsupportedError
-from ..layers import CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
+from ..layers import Attention, CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
 from ..operators import DTYPES
 from ..schemes import Scheme
 from ..weight_specs import WeightSpec
@@ -116,7 +117,7 @@ class _Parameters:
         return tuple(self._variables)
 
     def step(self) -> Step:
-        return Step(self.pos, self.tensors["page_table"], self.tensors["rope"])
+        return Step(self.pos, self.tensors["page_table"])
 
 
 def _variable(name: str, dims: tuple[Any, ...], dtype: str) -> relax.Var:
@@ -152,32 +153,63 @@ class Decoder:
 
     def forward(self, tokens: Tensor, step: Step, caches: list[Tensor]) -> tuple[Tensor, ...]:
         """(logits f32[1, vocab], every cache buffer)."""
-        x = self.matrices["embedding"].embed(tokens)
+        x = self.matrices["embedding"].embed(tokens, self.config.embedding_scale)
         results: list[Tensor] = []
         for index in range(self.config.layers):
             x, cache = self.layer(index, x, step, (caches[2 * index], caches[2 * index + 1]))
             results += cache
         x = x if x.shape[0] == 1 else last_row(x)
-        x = rms_norm(x, self.tensors["norm"], self.config.norm_eps)
         head = self.matrices.get("lm_head", self.matrices["embedding"])
-        return (head.multiply(x), *results)
+        logits = head.multiply(self.norm("norm", x), softcap=self.config.logit_cap)
+        return (logits, *results)
+
+    def norm(self, name: str, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """The norm of that name, where the model has it, plus the residual."""
+        weight = self.tensors.get(name)
+        if weight is None:
+            assert residual is None, name
+            return x
+        return rms_norm(x, weight, self.config.norm_eps, residual)
+
+    def join(self, name: str, norm: str, x: Tensor, residual: Tensor) -> Tensor:
+        """residual + the norm, where there is one, of the matrix times x."""
+        if norm in self.tensors:
+            return self.norm(norm, self.matrices[name].multiply(x), residual)
+        return self.matrices[name].multiply(x, residual)
+
+    def attention(self, index: int) -> Attention:
+        """How layer `index` attends."""
+        config, name, window = self.config, f"layers.{index}", self.windows[index]
+        local = config.local_rope is not None and config.windows[index] > 0
+        rope = self.tensors["local_rope" if local else "rope"]
+        rotary = rope.shape[1] if not config.rotated or config.rotated[index] else 0
+        norms = [f"{name}.{part}_norm" for part in "qk"] if config.qk_norm else []
+        return Attention(
+            heads=Heads(
+                heads=config.heads,
+                kv_heads=config.kv_heads,
+                head_dim=config.head_dim,
+                rotary=int(rotary),
+                table=int(rope.shape[1]),
+                qk_norm=config.qk_norm,
+                eps=config.norm_eps if norms else 0.0,
+            ),
+            rope=rope,
+            gains=tuple(self.tensors[norm] for norm in norms),
+            window=window,
+            scale=config.head_dim**-0.5 if config.scale is None else config.scale,
+            softcap=config.score_cap,
+        )
 
     def layer(
         self, index: int, x: Tensor, step: Step, cache: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One block: x f32[n, hidden] -> (x, cache)."""
-        config, name, matrices = self.config, f"layers.{index}", self.matrices
-        hidden = rms_norm(x, self.tensors[f"{name}.input_norm"], config.norm_eps)
-        attended, cache = attend(
-            matrices[f"{name}.qkv"].multiply(hidden),
-            step,
-            cache,
-            self.layout,
-            heads=config.heads,
-            window=self.windows[index],
-            scale=config.head_dim**-0.5,
-        )
-        x = matrices[f"{name}.output"].multiply(attended, x)
-        hidden = rms_norm(x, self.tensors[f"{name}.post_norm"], config.norm_eps)
-        hidden = gate_up(hidden, matrices[f"{name}.gate_up"])
-        return matrices[f"{name}.down"].multiply(hidden, x), cache
+        name, matrices = f"layers.{index}", self.matrices
+        hidden = self.norm(f"{name}.input_norm", x)
+        qkv = matrices[f"{name}.qkv"].multiply(hidden)
+        attended, cache = attend(qkv, step, cache, self.layout, self.attention(index))
+        x = self.join(f"{name}.output", f"{name}.output_norm", attended, x)
+        hidden = self.norm(f"{name}.post_norm", x)
+        hidden = gate_up(hidden, matrices[f"{name}.gate_up"], self.config.activation)
+        return self.join(f"{name}.down", f"{name}.down_norm", hidden, x), cache

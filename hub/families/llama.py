@@ -1,8 +1,8 @@
 """The Llama family: Llama 2/3.x, TinyLlama, SmolLM2, Mistral (with its sliding window).
 
 Pre-norm decoder, grouped-query attention, rotary embeddings in the half-split form (with llama3
-scaling), SwiGLU, RMSNorm, no biases. Reference: transformers' LlamaForCausalLM and
-MistralForCausalLM.
+scaling), SwiGLU, RMSNorm, biases on attention where `attention_bias` says so. Reference:
+transformers' LlamaForCausalLM and MistralForCausalLM.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     reader.ignore("pretraining_tp", "is_llama_config", "rope_interleaved")
     reader.ignore("max_position_embeddings_original")
     reader.expect("hidden_act", "silu")
-    reader.expect("attention_bias", False)
     reader.expect("mlp_bias", False)
     reader.expect("quantization_config", None)
     defaults = {"num_key_value_heads": MISTRAL_DEFAULTS[0]} if mistral else {}
@@ -33,6 +32,9 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     windows = read_windows(reader, sizes["layers"], window, kind)
     if any(other != window for other in windows):
         reader.refuse("layer_types", "layers of several kinds")
+    # MistralForCausalLM has no such option.
+    bias = not mistral and reader.take("attention_bias", bool, False)
+    reader.expect("attention_bias", False)
     return DecoderConfig(
         **sizes,
         rope=read_rope(
@@ -42,6 +44,8 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
             kinds=("linear", "llama3", "yarn"),
         ),
         windows=windows,
+        qkv_bias=bias,
+        output_bias=bias,
     )
 
 

@@ -4,43 +4,61 @@ from __future__ import annotations
 
 from ..weight_specs import WeightSpec
 from .config import DecoderConfig
-from .rope import rope_table
+from .rope import Rope, rope_table
 
 
 def decoder_weights(config: DecoderConfig, context: int) -> tuple[WeightSpec, ...]:
     """What to take from a checkpoint for sequences of up to `context` tokens."""
     names, hidden = config.names, config.hidden_size
-    specs = [
-        *_matrix("embedding", (names.embedding,), config.vocab_size, hidden),
-        WeightSpec("rope", "rope", (), context, rope=rope_table(config.rope, context)),
-    ]
+    specs = _matrix("embedding", (names.embedding,), config.vocab_size, hidden)
+    specs.append(_rope("rope", config.rope, context))
+    if config.local_rope:
+        specs.append(_rope("local_rope", config.local_rope, context))
     for index in range(config.layers):
         specs += _layer(config, index)
-    specs.append(_vector("norm", names.norm, hidden))
+    specs += _norm(config, "norm", names.norm, hidden)
     if not config.tied:
         specs += _matrix("lm_head", (names.head,), config.vocab_size, hidden)
     return tuple(specs)
 
 
 def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
-    name, names = f"layers.{index}", config.names
-    prefix, hidden, ffn = names.layer.format(index), config.hidden_size, config.intermediate_size
-    qkv = tuple(prefix + part for part in names.qkv)
-    gate_up = tuple(prefix + part for part in names.gate_up)
-    return [
-        _vector(f"{name}.input_norm", prefix + names.input_norm, hidden),
-        *_matrix(f"{name}.qkv", qkv, config.qkv_rows, hidden, bias=config.qkv_bias),
-        *_matrix(
-            f"{name}.output", (prefix + names.output,), hidden, config.heads * config.head_dim
-        ),
-        _vector(f"{name}.post_norm", prefix + names.post_norm, hidden),
-        *_matrix(f"{name}.gate_up", gate_up, 2 * ffn, hidden),
-        *_matrix(f"{name}.down", (prefix + names.down,), hidden, ffn),
-    ]
+    name, names, prefix = f"layers.{index}", config.names, config.names.layer.format(index)
+    hidden, ffn, dim = config.hidden_size, config.intermediate_size, config.head_dim
+    width = config.heads * dim
+    row = config.qk_norm == "row"
+
+    def norm(suffix: str, source: str, size: int = hidden) -> list[WeightSpec]:
+        return _norm(config, f"{name}.{suffix}", prefix + source if source else "", size)
+
+    def matrix(
+        suffix: str, sources: tuple[str, ...], rows: int, cols: int, bias: bool = False
+    ) -> list[WeightSpec]:
+        found = tuple(prefix + source for source in sources)
+        return _matrix(f"{name}.{suffix}", found, rows, cols, bias=bias)
+
+    specs = norm("input_norm", names.input_norm)
+    specs += matrix("qkv", names.qkv, config.qkv_rows, hidden, config.qkv_bias)
+    if config.qk_norm:
+        specs += norm("q_norm", names.q_norm, width if row else dim)
+        specs += norm("k_norm", names.k_norm, config.kv_heads * dim if row else dim)
+    specs += matrix("output", (names.output,), hidden, width, config.output_bias)
+    specs += norm("output_norm", names.output_norm)
+    specs += norm("post_norm", names.post_norm)
+    specs += matrix("gate_up", names.gate_up, 2 * ffn, hidden)
+    specs += matrix("down", (names.down,), hidden, ffn)
+    return specs + norm("down_norm", names.down_norm)
 
 
-def _vector(name: str, source: str, size: int) -> WeightSpec:
-    return WeightSpec(name, "vector", (f"{source}.weight",), size)
+def _rope(name: str, rope: Rope, context: int) -> WeightSpec:
+    return WeightSpec(name, "rope", (), context, rope=rope_table(rope, context))
+
+
+def _norm(config: DecoderConfig, name: str, source: str, size: int) -> list[WeightSpec]:
+    if not source:
+        return []
+    sources = (f"{source}.weight",)
+    return [WeightSpec(name, "vector", sources, size, offset=config.norm_offset)]
 
 
 def _matrix(

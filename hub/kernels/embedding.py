@@ -1,6 +1,7 @@
 """`embedding`: ids i32[n], weight buffers of rows [start, start + rows), out f32[n, cols].
 
 Ids are clamped to [0, total - 1]; tokens whose row belongs to another part are left alone.
+With the attribute `scale` rows are multiplied by it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def embedding(op: Op, profile: Profile) -> LibraryKernel:
         "start": op.integer("start"),
         "total": op.integer("total"),
         "out_binding": out_binding,
+        "scale": f"{op.number('scale'):.9e}" if "scale" in op.attrs else "",
     }
     return render(
         op,

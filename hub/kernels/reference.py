@@ -6,6 +6,7 @@ Sampling has its own module, `reference_sampling`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,15 @@ def _nibbles(words: Array) -> Array:
     return np.concatenate([data & 15, data >> 4], axis=1)
 
 
-def embedding(ids: Array, weight: Array, out: Array, *, start: int, total: int) -> Array:
-    """`out` [n, cols] with the rows of the ids in [start, start + len(weight)) replaced."""
+def embedding(
+    ids: Array, weight: Array, out: Array, *, start: int, total: int, scale: float = 1.0
+) -> Array:
+    """`out` [n, cols] with the rows of the ids in [start, start + len(weight)) replaced, by
+    `scale` times theirs."""
     rows = np.clip(ids, 0, total - 1) - start
     result = out.copy()
     ours = (rows >= 0) & (rows < len(weight))
-    result[ours] = weight[rows[ours]]
+    result[ours] = weight[rows[ours]] * np.float32(scale)
     return result
 
 
@@ -54,32 +58,48 @@ def matmul(
     *,
     start: int,
     bias: Array | None = None,
+    activation: str = "",
+    softcap: float = 0.0,
 ) -> Array:
-    """`out` with columns [start, start + rows) = x @ weight^T (+ those of the bias and of the
-    residual)."""
+    """`out` with columns [start, start + rows) = x @ weight^T, plus those of the bias, activated,
+    soft-capped, plus those of the residual."""
     columns = slice(start, start + len(weight))
     result = out.copy()
     product = x.astype(np.float64) @ weight.astype(np.float64).T
     if bias is not None:
         product += bias[columns]
+    if activation:
+        product = activated(activation, product)
+    if softcap:
+        product = softcap * np.tanh(product / softcap)
     if residual is not None:
         product += residual[:, columns]
     result[:, columns] = product
     return result
 
 
-def gate_up(x: Array, weight: Array) -> Array:
-    """silu(x @ gate^T) * (x @ up^T), gate being the first half of the rows."""
+def gate_up(x: Array, weight: Array, *, activation: str = "silu") -> Array:
+    """activation(x @ gate^T) * (x @ up^T), gate being the first half of the rows."""
     both = x.astype(np.float64) @ weight.astype(np.float64).T
     gate, up = np.split(both, 2, axis=1)
-    return np.asarray(gate / (1 + np.exp(-gate)) * up, np.float32)
+    return np.asarray(activated(activation, gate) * up, np.float32)
 
 
-def rms_norm(x: Array, weight: Array, *, eps: float) -> Array:
-    """x / sqrt(mean(x^2) + eps) * weight along the last axis."""
+def activated(activation: str, x: Array) -> Array:
+    """float64 `x` through "silu", "gelu" or its tanh form "gelu_tanh"."""
+    if activation == "silu":
+        return np.asarray(x / (1 + np.exp(-x)))
+    if activation == "gelu":
+        return np.asarray(x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
+    return np.asarray(x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
+
+
+def rms_norm(x: Array, weight: Array, *, eps: float, residual: Array | None = None) -> Array:
+    """x / sqrt(mean(x^2) + eps) * weight along the last axis (+ residual)."""
     wide = x.astype(np.float64)
     scale = 1 / np.sqrt((wide**2).mean(axis=-1, keepdims=True) + eps)
-    return np.asarray(wide * scale * weight, np.float32)
+    result = wide * scale * weight
+    return np.asarray(result if residual is None else result + residual, np.float32)
 
 
 def last_row(x: Array) -> Array:
@@ -96,15 +116,30 @@ def rope_append(
     *,
     heads: int,
     pos: int,
+    rotary: int | None = None,
+    gains: tuple[Array, ...] = (),
+    qk_norm: str = "",
+    eps: float = 0.0,
 ) -> tuple[Array, Array, Array]:
-    """(k_cache, v_cache, q [n, heads * D]) after appending n positions from `pos` on."""
+    """(k_cache, v_cache, q [n, heads * D]) after appending n positions from `pos` on.
+
+    The first `rotary` elements of a head are rotated; `gains` are the weights of the norms of q
+    and k, over each head or over the row of all heads.
+    """
     kv_heads, page_size, dim = k_cache.shape[1:]
-    n = len(qkv)
+    n, turned = len(qkv), dim if rotary is None else rotary
     split = qkv.reshape(n, heads + 2 * kv_heads, dim)
-    positions = pos + np.arange(n)
+    both = [split[:, :heads], split[:, heads : heads + kv_heads]]
+    if qk_norm == "head":
+        both = [rms_norm(part, gain, eps=eps) for part, gain in zip(both, gains, strict=True)]
+    if qk_norm == "row":
+        rows = [rms_norm(p.reshape(n, -1), g, eps=eps) for p, g in zip(both, gains, strict=True)]
+        both = [row.reshape(n, -1, dim) for row in rows]
+    positions, joined = pos + np.arange(n), np.concatenate(both, axis=1)
     cosine, sine = np.split(rope[positions][:, None, :], 2, axis=2)
-    a, b = np.split(split[:, : heads + kv_heads], 2, axis=2)
-    rotated = np.concatenate([a * cosine - b * sine, b * cosine + a * sine], axis=2)
+    a, b = np.split(joined[..., :turned], 2, axis=2)
+    pairs = [a * cosine - b * sine, b * cosine + a * sine] if turned else []
+    rotated = np.concatenate([*pairs, joined[..., turned:]], axis=2)
     k_cache, v_cache = k_cache.copy(), v_cache.copy()
     pages, slots = page_table[positions // page_size], positions % page_size
     k_cache[pages, :, slots] = rotated[:, heads:]
@@ -122,6 +157,7 @@ def attention(
     window: int,
     scale: float,
     pos: int,
+    softcap: float = 0.0,
 ) -> Array:
     """Causal grouped-query attention of tokens at pos, pos + 1, ... over the paged cache."""
     kv_heads, page_size, dim = k_cache.shape[1:]
@@ -131,6 +167,8 @@ def attention(
     keys = np.repeat(k_cache[pages, :, slots], heads // kv_heads, axis=1).astype(np.float64)
     values = np.repeat(v_cache[pages, :, slots], heads // kv_heads, axis=1).astype(np.float64)
     scores = np.einsum("thd,khd->thk", q.reshape(n, heads, dim).astype(np.float64), keys) * scale
+    if softcap:
+        scores = softcap * np.tanh(scores / softcap)
     age = (pos + np.arange(n))[:, None] - positions[None, :]
     seen = (age >= 0) & ((window == 0) | (age < window))
     scores = np.where(seen[:, None, :], scores, -np.inf)

@@ -9,8 +9,9 @@ from .template import render
 
 
 def rms_norm(op: Op, profile: Profile) -> LibraryKernel:
-    """x f32[n, cols], weight f32[cols], out f32[n, cols]: `x / sqrt(mean(x^2) + eps) * weight`."""
-    cols = op.integer("cols")
+    """x f32[n, cols], weight f32[cols], (residual f32[n, cols],) out f32[n, cols]:
+    `x / sqrt(mean(x^2) + eps) * weight` (+ residual)."""
+    cols, residual = op.integer("cols"), bool(op.attrs.get("residual", False))
     assert cols % 4 == 0, op
     # A row a thread keeps processors free of barriers; a GPU wants the whole workgroup on it.
     threads = 1 if profile.software else 64 if cols <= 512 else 256
@@ -18,9 +19,14 @@ def rms_norm(op: Op, profile: Profile) -> LibraryKernel:
         op,
         profile,
         template="rms_norm",
-        values={"quads": cols // 4, "threads": threads, "eps": f"{op.number('eps'):.9e}"},
+        values={
+            "quads": cols // 4,
+            "threads": threads,
+            "eps": f"{op.number('eps'):.9e}",
+            "residual": residual,
+        },
         grid=(op.tokens, Expr(1), Expr(1)),
-        writes=(2,),
+        writes=(2 + int(residual),),
         any_n=True,
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from tvm import tirx
 
-from hub import operators
+from hub import attention_operators, operators
 from hub.errors import CompileError
 from hub.tvm_kernels import _check_text, _fold, lower, read_expr
 from runtime.plan import Expr
@@ -27,7 +27,8 @@ def test_a_launch_binds_parameters_and_symbols() -> None:
 
 
 def test_two_blocks_are_two_launches() -> None:
-    func = operators.rope_append(4, 2, 16, 16, "f16", 64)
+    heads = attention_operators.Heads(4, 2, 16, rotary=16, table=16)
+    func = attention_operators.rope_append(heads, 16, "f16", 64)
     lowered = lower("rope_append", func, N)
     assert len(lowered.launches) == 2
     assert "enable f16;" in lowered.launches[1].wgsl

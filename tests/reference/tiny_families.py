@@ -7,7 +7,7 @@ and every option is on in at least one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class TinyDecoder:
     options: str
     settings: Settings
     on_device: bool = False
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+    """Factors for the tensors with these words in their names, so that what is written depends on
+    all that was read and not on the last token alone."""
     schemes = ("f32", "q4")
 
     @property
@@ -42,11 +45,21 @@ class TinyDecoder:
         """Named tensors, float32, in checkpoint order."""
         random = np.random.default_rng(self.seed)
         shapes = SHAPES[self.settings["model_type"]](self.settings)
-        return {name: random_tensor(random, name, shape) for name, shape in shapes.items()}
+        tensors = {name: random_tensor(random, name, shape) for name, shape in shapes.items()}
+        for word, factor in self.emphasis.items():
+            tensors |= {n: t * np.float32(factor) for n, t in tensors.items() if word in n}
+        if "gemma" in self.settings["model_type"]:
+            # In steps that adding one and taking it off again gives back exactly.
+            tensors |= {n: _stepped(t) for n, t in tensors.items() if t.ndim == 1}
+        return tensors
 
     def write(self, folder: Path) -> Path:
         """Leave a complete checkpoint folder, tokenizer included."""
         return write_checkpoint(folder, self.config(), self.weights())
+
+
+def _stepped(values: Array) -> Array:
+    return np.round(values * np.float32(4096)) / np.float32(4096)
 
 
 def _settings(model_type: str, architecture: str, **options: Any) -> Settings:
@@ -130,7 +143,61 @@ def _phi3(c: Settings) -> Shapes:
     return _decoder(c, lambda index: layer)
 
 
-SHAPES: Mapping[str, Callable[[Settings], Shapes]] = {"phi3": _phi3, "qwen2": _qwen2}
+def _attention_biases(c: Settings) -> Shapes:
+    if not c.get("attention_bias"):
+        return {}
+    query, key = _rows(c)
+    biases: Shapes = {f"self_attn.{p}_proj.bias": (key,) for p in "kv"}
+    return biases | {
+        "self_attn.q_proj.bias": (query,),
+        "self_attn.o_proj.bias": (c["hidden_size"],),
+    }
+
+
+def _head_norms(c: Settings) -> Shapes:
+    dim = _rows(c)[0] // c["num_attention_heads"]
+    return {f"self_attn.{p}_norm.weight": (dim,) for p in "qk"}
+
+
+def _plain(c: Settings) -> Shapes:
+    layer = _norms(c, *PRE_NORMS) | _separate(c) | _attention_biases(c)
+    return _decoder(c, lambda index: layer)
+
+
+def _qwen3(c: Settings) -> Shapes:
+    layer = _norms(c, *PRE_NORMS) | _separate(c) | _head_norms(c) | _attention_biases(c)
+    return _decoder(c, lambda index: layer)
+
+
+def _olmo2(c: Settings) -> Shapes:
+    query, key = _rows(c)
+    norms = _norms(c, "post_attention_layernorm", "post_feedforward_layernorm")
+    norms |= {"self_attn.q_norm.weight": (query,), "self_attn.k_norm.weight": (key,)}
+    layer = norms | _separate(c) | _attention_biases(c)
+    return _decoder(c, lambda index: layer)
+
+
+def _gemma(c: Settings) -> Shapes:
+    norms = _norms(c, *PRE_NORMS)
+    if c["model_type"] != "gemma":
+        norms |= _norms(c, "pre_feedforward_layernorm", "post_feedforward_layernorm")
+    if c["model_type"] == "gemma3_text":
+        norms |= _head_norms(c)
+    layer = norms | _separate(c) | _attention_biases(c)
+    return _decoder(c, lambda index: layer)
+
+
+SHAPES: Mapping[str, Callable[[Settings], Shapes]] = {
+    "gemma": _gemma,
+    "gemma2": _gemma,
+    "gemma3_text": _gemma,
+    "llama": _plain,
+    "olmo2": _olmo2,
+    "phi3": _phi3,
+    "qwen2": _qwen2,
+    "qwen3": _qwen3,
+    "smollm3": _plain,
+}
 
 
 def _factors(start: float, step: float, count: int) -> list[float]:
@@ -144,6 +211,15 @@ def _qwen2_settings(**options: Any) -> Settings:
 def _phi3_settings(**options: Any) -> Settings:
     return _settings("phi3", "Phi3ForCausalLM", **options)
 
+
+def _gemma_settings(model_type: str, architecture: str, **options: Any) -> Settings:
+    options = {"head_dim": 32, "hidden_activation": "gelu_pytorch_tanh"} | options
+    settings = _settings(model_type, architecture, tie_word_embeddings=True, **options)
+    return {key: value for key, value in settings.items() if key != "hidden_act"}
+
+
+OUTPUTS = {"o_proj.weight": 3.0, "down_proj.weight": 3.0}
+OUTPUT_NORMS = {"post_attention_layernorm": 6.0, "post_feedforward_layernorm": 6.0}
 
 LONG_ROPE = {
     "type": "longrope",
@@ -184,5 +260,72 @@ TINY_FAMILIES = (
             rope_scaling=LONG_ROPE, max_position_embeddings=512,
             original_max_position_embeddings=16, tie_word_embeddings=True,
         ),
+    ),
+    TinyDecoder(
+        "tiny-phi4", 8, "a part of each head rotated, long rope, tied",
+        _phi3_settings(
+            hidden_size=128, partial_rotary_factor=0.75, tie_word_embeddings=True,
+            rope_scaling=LONG_ROPE, max_position_embeddings=512,
+            original_max_position_embeddings=16, sliding_window=262144,
+        ),
+    ),
+    TinyDecoder(
+        "tiny-llama-bias", 16, "biases on attention",
+        _settings("llama", "LlamaForCausalLM", attention_bias=True, rope_scaling={
+            "rope_type": "linear", "factor": 2.0,
+        }),
+    ),
+    TinyDecoder(
+        "tiny-qwen3", 13, "norms on heads that do not fill the hidden size, biases, untied",
+        _settings("qwen3", "Qwen3ForCausalLM", head_dim=32, attention_bias=True),
+        on_device=True,
+        emphasis=OUTPUTS,
+    ),
+    TinyDecoder(
+        "tiny-qwen3-window", 5, "a window from layer 1 on, tied",
+        _settings(
+            "qwen3", "Qwen3ForCausalLM", head_dim=40, tie_word_embeddings=True,
+            use_sliding_window=True, sliding_window=12, max_window_layers=1,
+        ),
+        emphasis=OUTPUTS,
+    ),
+    TinyDecoder(
+        "tiny-gemma", 1, "1 + w norms, scaled embeddings, GELU, one key head",
+        _gemma_settings("gemma", "GemmaForCausalLM", num_key_value_heads=1),
+        emphasis=OUTPUTS,
+    ),
+    TinyDecoder(
+        "tiny-gemma2", 7, "soft caps within reach, norms on both sides, a window on odd layers",
+        _gemma_settings(
+            "gemma2", "Gemma2ForCausalLM", attn_logit_softcapping=2.0,
+            final_logit_softcapping=12.0, query_pre_attn_scalar=24, sliding_window=10,
+        ),
+        on_device=True,
+        emphasis=OUTPUT_NORMS,
+    ),
+    TinyDecoder(
+        "tiny-gemma3", 1, "norms on heads, two rotary tables, linear scaling, two windows of three",
+        _gemma_settings(
+            "gemma3_text", "Gemma3ForCausalLM", num_hidden_layers=3, sliding_window=9,
+            sliding_window_pattern=3, rope_local_base_freq=5000.0, rope_theta=100000.0,
+            query_pre_attn_scalar=40, rope_scaling={"rope_type": "linear", "factor": 4.0},
+        ),
+        emphasis=OUTPUT_NORMS,
+    ),
+    TinyDecoder(
+        "tiny-smollm3", 4, "a layer of three without positions, and with a window; biases",
+        _settings(
+            "smollm3", "SmolLM3ForCausalLM", num_hidden_layers=3, no_rope_layers=[1, 0, 1],
+            use_sliding_window=True, sliding_window=20, attention_bias=True,
+            tie_word_embeddings=True,
+        ),
+        on_device=True,
+        emphasis=OUTPUTS,
+    ),
+    TinyDecoder(
+        "tiny-olmo2", 13, "norms after, norms over all queries and all keys, biases",
+        _settings("olmo2", "Olmo2ForCausalLM", attention_bias=True),
+        on_device=True,
+        emphasis={"embed_tokens": 10.0},
     ),
 )  # fmt: skip

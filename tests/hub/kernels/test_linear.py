@@ -41,13 +41,18 @@ def test_matmul_writes_its_columns_and_no_others(
     }
     bias = normal(rng, out_cols) if seed % 3 == 1 else None
     attrs = attrs if bias is None else {**attrs, "bias": True}
+    activation, softcap = ("", "gelu", "gelu_tanh")[seed % 5 % 3], 3.0 if seed % 7 == 4 else 0.0
+    attrs = {**attrs, **({"activation": activation} if activation else {})}
+    attrs = {**attrs, **({"softcap": softcap} if softcap else {})}
     for dynamic, n in CALLS:
         x, out, residual = normal(rng, n, cols), normal(rng, n, out_cols), normal(rng, n, out_cols)
         added = residual if attrs["epilogue"] == "add" else None
         extra = [array for array in (bias, added) if array is not None]
         arrays = [x, *buffers, *extra, out]
         (got,) = trial.run("matmul", arrays, n=n, attrs=attrs, dynamic=dynamic)
-        want = reference.matmul(x, weight, added, out, start=start, bias=bias)
+        want = reference.matmul(
+            x, weight, added, out, start=start, bias=bias, activation=activation, softcap=softcap
+        )
         assert_close(got, want, trial.tolerance)
 
 
@@ -61,13 +66,15 @@ def test_gate_up_multiplies_the_activated_half_with_the_other(
     rows, cols = 2 * features, 32 * groups
     buffers = matrix(rng, scheme, rows, cols)
     weight = reference.dequantize(scheme, buffers, rows, cols)
-    attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols, "activation": "silu"}
+    activation = "gelu_tanh" if seed % 2 else "silu"
+    attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols, "activation": activation}
     for dynamic, n in CALLS:
         x = normal(rng, n, cols)
         (got,) = trial.run(
             "gate_up", [x, *buffers, normal(rng, n, features)], n=n, attrs=attrs, dynamic=dynamic
         )
-        assert_close(got, reference.gate_up(x, weight), trial.tolerance)
+        want = reference.gate_up(x, weight, activation=activation)
+        assert_close(got, want, trial.tolerance)
 
 
 @pytest.mark.parametrize(("scheme", "gated"), [("q4", False), ("q4", True), ("f32", False)])
@@ -127,10 +134,14 @@ def test_embedding_writes_only_the_rows_of_its_part(
     buffers = matrix(rng, scheme, rows, cols)
     weight = reference.dequantize(scheme, buffers, rows, cols)
     attrs: Attrs = {"scheme": scheme, "rows": rows, "cols": cols, "start": start, "total": total}
+    scale = 1.0 if seed % 2 else 7.5
+    attrs = attrs if scale == 1 else {**attrs, "scale": scale}
     for dynamic, n in CALLS:
         ids, out = rng.integers(-5, total + 5, n).astype(np.int32), normal(rng, n, cols)
         (got,) = trial.run("embedding", [ids, *buffers, out], n=n, attrs=attrs, dynamic=dynamic)
-        assert_close(got, reference.embedding(ids, weight, out, start=start, total=total), 1e-6)
+        assert_close(
+            got, reference.embedding(ids, weight, out, start=start, total=total, scale=scale), 1e-6
+        )
 
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["decode", "prefill"])

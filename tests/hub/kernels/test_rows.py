@@ -18,6 +18,10 @@ def test_rms_norm_scales_each_row_by_its_own_size(trial: Trial, cols: int) -> No
         attrs = {"cols": cols, "eps": 1e-5}
         (got,) = trial.run("rms_norm", [x, weight, x * 0], n=n, attrs=attrs, dynamic=dynamic)
         assert_close(got, reference.rms_norm(x, weight, eps=1e-5), 1e-5)
+        residual, added = normal(rng, n, cols), attrs | {"residual": True}
+        arrays = [x, weight, residual, x * 0]
+        (got,) = trial.run("rms_norm", arrays, n=n, attrs=added, dynamic=dynamic)
+        assert_close(got, reference.rms_norm(x, weight, eps=1e-5, residual=residual), 1e-5)
 
 
 def test_rms_norm_of_zeros_is_zero(trial: Trial) -> None:

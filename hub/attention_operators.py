@@ -1,0 +1,208 @@
+"""The attention operators over the paged KV cache, as TIR; see `operators.py`.
+
+Caches are [pages, kv_heads, page_size, head_dim]; position p lies in page
+`page_table[p // page_size]`, slot `p % page_size`. Token i of a call has position pos + i.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from tvm.tirx.script.builder import ir as B
+
+from .tir import DTYPES, Function, dot, local, operator, options, reads_all, soft_capped
+
+FAR = 2**30
+"""A window no sequence reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What happens to the heads of q and k before they meet.
+
+    The first `rotary` of `head_dim` elements are rotated, by the first columns of a table of
+    `table`. `qk_norm` "head" divides each head by its own root mean square, "row" all of q and all
+    of k by theirs, and multiplies with weights f32[D], or f32[H*D] and f32[KV*D].
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    rotary: int
+    table: int
+    qk_norm: str = ""
+    eps: float = 0.0
+
+    @property
+    def gains(self) -> tuple[int, ...]:
+        """The sizes of the norms' weights, for q and for k."""
+        if not self.qk_norm:
+            return ()
+        if self.qk_norm == "head":
+            return (self.head_dim, self.head_dim)
+        return (self.heads * self.head_dim, self.kv_heads * self.head_dim)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        attrs: dict[str, Any] = {"heads": self.heads, "kv_heads": self.kv_heads}
+        attrs |= {"head_dim": self.head_dim}
+        if self.rotary != self.head_dim:
+            attrs |= {"rotary": self.rotary, "table": self.table}
+        return attrs | ({"qk_norm": self.qk_norm, "eps": self.eps} if self.qk_norm else {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Turning:
+    """The expressions of `rope_append` over its tensors; `first` is 0 for q, H for k."""
+
+    shape: Heads
+    qkv: Any
+    rope: Any
+    gains: tuple[Any, ...]
+
+    def pair(self, i: Any, h: Any, d: Any, first: int, pos: Any) -> Any:
+        """Both elements of pair `d` < D/2 of head `h`, normed and rotated, with their places."""
+        shape, half = self.shape, self.shape.rotary // 2
+        rest = (shape.head_dim - shape.rotary) // 2
+        turned = d < half if rest else None
+        low = d if turned is None else B.if_then_else(turned, d, d + half)
+        high = d + half if turned is None else B.if_then_else(turned, d + half, d + half + rest)
+        a, b = self._elements(i, h, first, (low, high))
+        if half == 0:
+            return (a, low), (b, high)
+        column = d if turned is None else B.min(d, half - 1)
+        cos, sin = self.rope[pos + i, column], self.rope[pos + i, column + shape.table // 2]
+        x, y = a * cos - b * sin, b * cos + a * sin
+        if turned is None:
+            return (x, low), (y, high)
+        return (B.if_then_else(turned, x, a), low), (B.if_then_else(turned, y, b), high)
+
+    def _elements(self, i: Any, h: Any, first: int, places: tuple[Any, ...]) -> list[Any]:
+        shape = self.shape
+        found = [self.qkv[i, (first + h) * shape.head_dim + d] for d in places]
+        if not shape.qk_norm:
+            return found
+        factor, gain = self._factor(i, h, first), self.gains[0 if first == 0 else 1]
+        at = 0 if shape.qk_norm == "head" else h * shape.head_dim
+        return [x * factor * gain[at + d] for x, d in zip(found, places, strict=True)]
+
+    def _factor(self, i: Any, h: Any, first: int) -> Any:
+        """One over the root mean square of what head `h` is normed by."""
+        shape, heads = self.shape, 1
+        start = (first + h) * shape.head_dim
+        if shape.qk_norm == "row":
+            heads, start = shape.heads if first == 0 else shape.kv_heads, first * shape.head_dim
+        count, square = heads * shape.head_dim, local(1)
+        dot(square, 0, count, lambda k: self.qkv[i, start + k] * self.qkv[i, start + k])
+        mean = square[0] / B.float32(count) + B.float32(shape.eps)
+        B.buffer_store(square, B.float32(1) / B.sqrt(mean), [0])
+        return square[0]
+
+
+@functools.cache
+def rope_append(shape: Heads, page_size: int, kv_dtype: str, context: int) -> Any:
+    """Norm and rotate q and k (half-split), write k and v at positions pos.. into their pages.
+
+    (qkv f32[n, (H+2KV)*D], rope f32[context, table], [q_norm, k_norm], page_table i32[pages],
+    k_cache, v_cache, pos, q f32[n, H*D]); caches [pages, KV, page_size, D] of kv_dtype.
+    """
+    heads, kv_heads, head_dim = shape.heads, shape.kv_heads, shape.head_dim
+
+    def build(f: Function) -> None:
+        qkv = f.tensor((f.n, (heads + 2 * kv_heads) * head_dim))
+        rope = f.tensor((context, shape.table))
+        gains = tuple(f.tensor((size,)) for size in shape.gains)
+        table = f.tensor((f.pages,), "i32")
+        cache = (f.pages, kv_heads, page_size, head_dim)
+        keys, values = f.tensor(cache, kv_dtype), f.tensor(cache, kv_dtype)
+        pos, q = f.position(), f.tensor((f.n, heads * head_dim))
+        turning = _Turning(shape, qkv, rope, gains)
+        with B.grid(f.n, heads, head_dim // 2) as (i, h, d), B.sblock("rotate"):
+            vi, vh, vd = B.axis.remap("SSS", [i, h, d])
+            reads_all(qkv, rope, *gains)
+            B.writes(q[vi, 0 : heads * head_dim])
+            for value, at in turning.pair(vi, vh, vd, 0, pos):
+                B.buffer_store(q, value, [vi, vh * head_dim + at])
+        with B.grid(f.n, kv_heads, head_dim // 2) as (i, h, d), B.sblock("append"):
+            vi, vh, vd = B.axis.remap("SSS", [i, h, d])
+            reads_all(qkv, rope, table, *gains)
+            span = (slice(0, f.pages), vh, slice(0, page_size), slice(0, head_dim))
+            B.writes(keys[span], values[span])
+            page, slot = table[(pos + vi) // page_size], (pos + vi) % page_size
+            base = (heads + kv_heads + vh) * head_dim
+            for value, at in turning.pair(vi, vh, vd, heads, pos):
+                for buffer, stored in ((keys, value), (values, qkv[vi, base + at])):
+                    B.buffer_store(buffer, B.Cast(DTYPES[kv_dtype], stored), [page, vh, slot, at])
+
+    attrs = {"context": context, "page_size": page_size, "kv_dtype": kv_dtype}
+    return operator("rope_append", shape.attrs | attrs, build)
+
+
+@functools.cache
+def attention(
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    page_size: int,
+    kv_dtype: str,
+    window: int,
+    scale: float,
+    *,
+    softcap: float = 0.0,
+) -> Any:
+    """Causal grouped-query attention over the paged cache, by the online softmax.
+
+    (q f32[n, H*D], page_table i32[pages], k_cache, v_cache, pos, out f32[n, H*D]); token i has
+    position pos + i and sees positions up to its own, only the last `window` of them if not 0.
+    `softcap`, if not 0, holds the scores within it.
+    Online softmax: arXiv 1805.02867.
+    """
+    group, width = heads // kv_heads, heads * head_dim
+
+    def build(f: Function) -> None:
+        q, table = f.tensor((f.n, width)), f.tensor((f.pages,), "i32")
+        cache = (f.pages, kv_heads, page_size, head_dim)
+        keys, values = f.tensor(cache, kv_dtype), f.tensor(cache, kv_dtype)
+        pos, out = f.position(), f.tensor((f.n, width))
+        with B.grid(f.n, heads) as (i, h), B.sblock("attention"):
+            vi, vh = B.axis.remap("SS", [i, h])
+            reads_all(q, table, keys, values)
+            B.writes(out[vi, 0:width])
+            # state: the largest score so far, the sum of weights, this score, the rescaling.
+            acc, state = local(head_dim), local(4)
+            B.buffer_store(state, B.float32(-3.0e38), [0])
+            B.buffer_store(state, B.float32(0), [1])
+            with B.serial(0, head_dim) as d:
+                B.buffer_store(acc, B.float32(0), [d])
+            with B.serial(0, B.min(pos + vi + 1, FAR if window == 0 else window)) as back:
+                at = pos + vi - back
+                page, slot = table[at // page_size], at % page_size
+
+                def element(buffer: Any, d: Any) -> Any:
+                    return B.Cast("float32", buffer[page, vh // group, slot, d])
+
+                dot(state, 2, head_dim, lambda d: q[vi, vh * head_dim + d] * element(keys, d))
+                score = state[2] * B.float32(scale)
+                B.buffer_store(state, soft_capped(score, softcap) if softcap else score, [2])
+                B.buffer_store(state, B.max(state[0], state[2]), [3])
+                B.buffer_store(state, B.exp(state[2] - state[3]), [2])
+                B.buffer_store(state, B.exp(B.max(state[0] - state[3], B.float32(-80))), [0])
+                B.buffer_store(state, state[1] * state[0] + state[2], [1])
+                with B.serial(0, head_dim) as d:
+                    B.buffer_store(acc, acc[d] * state[0] + state[2] * element(values, d), [d])
+                B.buffer_store(state, state[3], [0])
+            with B.serial(0, head_dim) as d:
+                B.buffer_store(out, acc[d] / state[1], [vi, vh * head_dim + d])
+
+    attrs: dict[str, Any] = {
+        "heads": heads,
+        "kv_heads": kv_heads,
+        "head_dim": head_dim,
+        "window": window,
+    }
+    attrs |= {"page_size": page_size, "kv_dtype": kv_dtype, "scale": scale}
+    return operator("attention", attrs | options(softcap=softcap), build)
