@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .attention import attention, packed_attention, rope_append
+from .attention import attention
+from .decode_attention import decode_attention
 from .embedding import embedding
 from .fill import fill
 from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
 from .packed import pack, packed_gate_up, packed_matmul
+from .rope import rope_append
 from .rows import last_row, rms_norm
 from .sampling import argmax, count, reset, sample
 
@@ -17,13 +19,13 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "argmax": argmax,
     "attention": attention,
     "count": count,
+    "decode_attention": decode_attention,
     "embedding": embedding,
     "fill": fill,
     "gate_up": gate_up,
     "last_row": last_row,
     "matmul": matmul,
     "pack": pack,
-    "packed_attention": packed_attention,
     "packed_gate_up": packed_gate_up,
     "packed_matmul": packed_matmul,
     "reset": reset,

@@ -19,7 +19,7 @@ from typing import Any
 
 from tvm import relax
 
-from ..kernels.packed import packed_words
+from ..kernels.packed import BLOCK, packed_words
 from ..operators import ATTRS_ATTR, OP_ATTR
 from ..schemes import GROUP, SCHEMES
 
@@ -28,6 +28,8 @@ KNOWN = {
     "matmul": {"scheme", "rows", "cols", "start", "out_cols", "epilogue", "bias"},
     "gate_up": {"scheme", "rows", "cols", "activation"},
     "rms_norm": {"cols", "eps"},
+    "rope_append": {"heads", "kv_heads", "head_dim", "page_size", "kv_dtype", "context"},
+    "attention": {"heads", "kv_heads", "head_dim", "page_size", "kv_dtype", "window", "scale"},
 }
 """Attributes the packed kernels honour; an operation with others is left alone."""
 
@@ -79,6 +81,7 @@ class _Rewriter:
     ops: dict[Any, _Op] = field(default_factory=dict)
     users: dict[Any, list[Any]] = field(default_factory=dict)
     rows: dict[Any, list[_Row]] = field(default_factory=dict)
+    items: dict[Any, tuple[Any, int]] = field(default_factory=dict)
     new: dict[Any, Any] = field(default_factory=dict)
 
     def run(self) -> Any:
@@ -102,6 +105,8 @@ class _Rewriter:
         op = self._op(value)
         if op is not None:
             self.ops[var] = op
+        if isinstance(value, relax.TupleGetItem):
+            self.items[var] = (value.tuple_value, value.index)
         for used in relax.analysis.free_vars(value):
             self.users.setdefault(used, []).append(var)
 
@@ -154,22 +159,54 @@ class _Rewriter:
         op = self.ops.get(var)
         if op is not None and self._reads_packed(var):
             self._product(var, op)
-        elif op is not None and op.name == "attention" and self._emits(var):
-            attrs = {**op.attrs, "encoding": self.encoding}
-            args = [self._renew(a) for a in op.args if isinstance(a.ty, relax.TensorType)]
+        elif op is not None and (append := self._appending(var)) is not None:
+            rotation = self.ops[append]
+            attrs = {**rotation.attrs, **op.attrs, "encoding": self.encoding}
+            args = [self._renew(a) for a in _tensors(rotation.args)]
             self.rows[var][0].packed = self._call(
-                "packed_attention", attrs, args, [self._type(var)]
+                "decode_attention", attrs, args, [self._type(var)]
             )
+        elif self._caches(var) or (op is not None and self._appended(var)):
+            return
         elif self._wanted(var):
             self.new[var] = self.builder.emit(self._renew(value))
 
     def _wanted(self, var: Any) -> bool:
         return var in self.rows or self._needed(var)
 
-    def _emits(self, var: Any) -> bool:
-        """Whether the operation that computes `var` packs it, and only packs it."""
-        rows = self.rows.get(var, [])
-        return len(rows) == 1 and rows[0].norm is None and not self._needed(var)
+    def _caches(self, var: Any) -> bool:
+        """Renames what a rotation done elsewhere returns: the caches, written in place."""
+        found = self.items.get(var)
+        if found is None or not self._appended(found[0]):
+            return False
+        append, index = found
+        if index:
+            # (query, keys, values) of rope_append's (qkv, rope, page_table, keys, values).
+            self.new[var] = self._renew(self.ops[append].args[2 + index])
+        return True
+
+    def _appending(self, var: Any) -> Any:
+        """The rotation of the queries of attention `var`, when one kernel can do both and all that
+        is wanted is the packed result; else None."""
+        rows, op = self.rows.get(var, []), self.ops[var]
+        if op.name != "attention" or len(rows) != 1 or rows[0].norm is not None:
+            return None
+        query = self.items.get(op.args[0])
+        if query is None or self._needed(var) or len(self.users[op.args[0]]) > 1:
+            return None
+        append, index = query
+        rotation = self.ops.get(append)
+        if index != 0 or rotation is None or rotation.name != "rope_append":
+            return None
+        fits = set(rotation.attrs) == KNOWN["rope_append"] and set(op.attrs) == KNOWN["attention"]
+        return append if fits and op.attrs["head_dim"] % BLOCK == 0 else None
+
+    def _appended(self, var: Any) -> bool:
+        """Whether `var` is a rotation that an attention kernel does by itself."""
+        queries = [v for v, item in self.items.items() if item == (var, 0)]
+        return any(
+            self._appending(u) == var for q in queries for u in self.users[q] if u in self.ops
+        )
 
     def _product(self, var: Any, op: _Op) -> None:
         if op.inplace:
@@ -256,3 +293,7 @@ class _Rewriter:
             args = [self._renew(arg) for arg in value.args]
             return relax.Call(value.op, args, value.attrs, value.ty_args)
         return value
+
+
+def _tensors(args: tuple[Any, ...]) -> list[Any]:
+    return [arg for arg in args if isinstance(arg.ty, relax.TensorType)]

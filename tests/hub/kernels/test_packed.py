@@ -116,28 +116,38 @@ def test_a_norm_goes_over_two_matrices(
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("name", ["d32", "d64-groups-of-3", "d128-window"])
-def test_packed_attention_packs_what_attention_writes(
+@pytest.mark.parametrize("name", ["d32", "d64-groups-of-3", "d96-no-groups", "d128-window"])
+def test_decode_attention_rotates_appends_attends_and_packs(
     gpu_trial: Trial, name: str, encoding: str
 ) -> None:
     case: Case = CASES[name]
     rng, cols = np.random.default_rng(7), case.heads * case.head_dim
-    attrs: Attrs = case.attrs(gpu_trial) | {
-        "window": case.window,
-        "scale": 0.1,
-        "encoding": encoding,
-    }
+    rope = normal(rng, max(case.positions) + 1, case.head_dim)
+    attrs: Attrs = case.attrs(gpu_trial) | {"window": case.window, "scale": 0.1}
+    attrs |= {"encoding": encoding, "context": len(rope)}
     for pos in case.positions:
         table, keys, values = case.cache(rng, gpu_trial, pos + 1)
-        q = normal(rng, 1, cols)
+        # What lies in the slot to come, and beside it, is nobody's business.
+        page, slot = table[pos // case.page_size], pos % case.page_size
+        keys[page, :, slot], values[page, :, slot] = np.nan, np.nan
+        if slot % 2 == 0:
+            keys[page, :, slot + 1], values[page, :, slot + 1] = np.nan, np.nan
+        qkv = normal(rng, 1, (case.heads + 2 * case.kv_heads) * case.head_dim)
         packed = np.zeros(packed_words(cols, encoding), np.uint32)
-        (got,) = gpu_trial.run(
-            "packed_attention", [q, table, keys, values, packed], attrs=attrs, pos=pos
+        arrays = [qkv, rope, table, keys, values, packed]
+        got_keys, got_values, got = gpu_trial.run("decode_attention", arrays, attrs=attrs, pos=pos)
+        want_keys, want_values, q = reference.rope_append(
+            qkv, rope, table, keys, values, heads=case.heads, pos=pos
         )
+        seen = ~np.isnan(want_keys)
+        assert_close(got_keys[seen], want_keys[seen], gpu_trial.tolerance)
+        assert_close(got_values[seen], want_values[seen], gpu_trial.tolerance)
         want = reference.attention(
-            q, table, keys, values, heads=case.heads, window=case.window, scale=0.1, pos=pos
-        )
-        assert_close(unpack_row(got, cols, encoding)[0], want[0], 1e-4)
+            q, table, want_keys, want_values,
+            heads=case.heads, window=case.window, scale=0.1, pos=pos,
+        )  # fmt: skip
+        row, _ = unpack_row(got, cols, encoding)
+        assert_close(row, want[0], 1e-3 if gpu_trial.profile.f16 else 1e-4)
 
 
 def test_a_matrix_in_parts_fills_one_row(gpu_trial: Trial) -> None:

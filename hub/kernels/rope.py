@@ -1,0 +1,62 @@
+"""`rope_append`: norms and rotates queries and keys, appends keys and values to the paged cache.
+
+Caches are [pages, kv_heads, page_size, head_dim] of f32 or f16; position p lies in page
+`page_table[p // page_size]`, slot `p % page_size`. Token i of a call has position pos + i.
+"""
+
+from __future__ import annotations
+
+from runtime.plan import Expr
+
+from .decode_attention import cache_values, enables
+from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
+from .template import render
+
+
+def rope_append(op: Op, profile: Profile) -> LibraryKernel:
+    """qkv f32[n, (H+2KV)*D], rope f32[context, table], (q_norm, k_norm,) page_table, k_cache,
+    v_cache, out q f32[n, H*D].
+
+    Half-split rotation of the first `rotary` elements of a head: element d pairs with
+    d + rotary/2; the table holds cosines, then sines. `qk_norm` "head" norms each head of q and k
+    with weights f32[D]; "row" all of q and all of k with weights f32[H*D] and f32[KV*D].
+    """
+    head_dim = op.integer("head_dim")
+    values = cache_values(op, profile) | {
+        "rotary": op.integer("rotary", head_dim),
+        "table": op.integer("table", head_dim),
+    }
+    if "qk_norm" in op.attrs:
+        return _normed(op, profile, values)
+    heads = op.integer("heads") + 2 * op.integer("kv_heads")
+    threads = times(op.tokens, heads * (head_dim // 2))
+    return render(
+        op,
+        profile,
+        template="rope_append",
+        values=values,
+        grid=folded(ceil_div(threads, 64)),
+        writes=(3, 4, 5),
+        uniforms=symbols("n", "pos") if op.dynamic else symbols("pos"),
+        enables=enables(values),
+    )
+
+
+def _normed(op: Op, profile: Profile, values: dict[str, object]) -> LibraryKernel:
+    """A workgroup a head of a token, which sums what the head is normed by."""
+    kind = op.text("qk_norm")
+    assert kind in ("head", "row"), kind
+    values |= {"row": kind == "row", "eps": f"{op.number('eps'):.9e}"}
+    # A head a thread keeps processors free of barriers.
+    values |= {"threads": 1 if profile.software else 64}
+    return render(
+        op,
+        profile,
+        template="rope_append_normed",
+        values=values,
+        grid=(Expr(op.integer("heads") + 2 * op.integer("kv_heads")), op.tokens, Expr(1)),
+        writes=(5, 6, 7),
+        uniforms=symbols("pos"),
+        enables=enables(values),
+        any_n=True,
+    )
