@@ -177,34 +177,6 @@ def _tile(outputs: int, groups: int, *, gated: bool, emits: bool) -> _Tile:
     return _Tile(2, 32, 4) if groups <= 40 or outputs >= SOME_ROWS else _Tile(2, 64, 4)
 
 
-def _words(scheme: str) -> int:
-    """Words of 16 bytes that a group of a matrix takes."""
-    return SCHEMES[scheme].bits // 4
-
-
-def _results(op: Op) -> list[str]:
-    results = op.text("results").split("+")
-    assert set(results) <= {"out", "packed"}, op.attrs
-    return results
-
-
-def _bindings(op: Op) -> dict[str, int]:
-    """The binding of every argument after the weights; 0 for those the op does not have."""
-    results = _results(op)
-    present = {
-        "bias": bool(op.attrs.get("bias", False)),
-        "residual": op.attrs.get("epilogue", "none") == "add",
-        "norm": bool(op.attrs.get("norm", False)),
-        "out": "out" in results,
-        "emit": "packed" in results,
-    }
-    place, places = 1 + len(SCHEMES[op.text("scheme")].buffers(1, GROUP)), {}
-    for name, there in present.items():
-        places[name] = place if there else 0
-        place += int(there)
-    return places
-
-
 LOADS = 8
 """Words of the matrix a thread asks for before it needs the first."""
 SOME_ROWS = 8192
