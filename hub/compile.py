@@ -29,8 +29,9 @@ FEATURES = {
     "base": (),
     "software": (),
 }
-PACKED = "decode_dot"
-"""The entry whose kernels hand each other integers and multiply in four-byte dot products."""
+PACKED = {"decode_dot": "i16", "decode_fused": "f32"}
+"""Entries that decode with rows handed from kernel to kernel packed, and how: integers, for
+four-byte dot products, are fastest where a device has those."""
 PAGE_SIZE = 16
 PREFILL_CHUNK = 512
 """Tiles enough to fill a large GPU; a slow one is given less at a time (`runtime/pace.py`)."""
@@ -107,23 +108,21 @@ class _Compiler:
         builder.library = self._kernel
         self._add_sampling(builder)
         self._add_synthesis(builder)
-        alternatives = {"decode": (PACKED,)} if PACKED in builder.entries else {}
+        packed = tuple(name for name in PACKED if name in builder.entries)
         weights = weight_buffers(self.specs, self.scheme)
         scratch = tuple(builder.buffers.values())
         buffers = (*weights, *module.caches, *scratch, *self._io_buffers())
-        return self._plan(builder, buffers, alternatives)
+        return self._plan(builder, buffers, {"decode": packed} if packed else {})
 
     def _packed(self, module: Module) -> Module:
-        """`module` with a second way to decode, for quantized weights: in integers."""
-        if self.scheme.group is None:
-            return module
-        ir = pack_rows(module.ir, "decode", PACKED, "i16")
-        inputs = {**module.inputs, PACKED: module.inputs["decode"]}
-        outputs = {**module.outputs, PACKED: module.outputs["decode"]}
-        return replace(module, ir=ir, inputs=inputs, outputs=outputs)
-
-    def _kernel(self, op: Op) -> Any:
-        return kernel_for(op, self.profile)
+        """`module` with further ways to decode: rows handed on packed, as floats or integers."""
+        for name, encoding in PACKED.items():
+            if encoding == "f32" or self.scheme.group is not None:
+                ir = pack_rows(module.ir, "decode", name, encoding)
+                inputs = {**module.inputs, name: module.inputs["decode"]}
+                outputs = {**module.outputs, name: module.outputs["decode"]}
+                module = replace(module, ir=ir, inputs=inputs, outputs=outputs)
+        return module
 
     def _plan(
         self,
