@@ -124,6 +124,9 @@ class _Compiler:
                 module = replace(module, ir=ir, inputs=inputs, outputs=outputs)
         return module
 
+    def _kernel(self, op: Op) -> Any:
+        return kernel_for(op, self.profile)
+
     def _plan(
         self,
         builder: PlanBuilder,
