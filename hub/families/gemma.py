@@ -68,7 +68,8 @@ def _gemma2(reader: Reader, sizes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gemma3(reader: Reader, sizes: Mapping[str, Any]) -> dict[str, Any]:
-    pattern = reader.take("sliding_window_pattern", int, PATTERN)
+    pattern = reader.take("_sliding_window_pattern", int, PATTERN)
+    pattern = reader.take("sliding_window_pattern", int, pattern)
     both = reader.take("rope_parameters", dict, None) or {}
     local_theta = reader.take("rope_local_base_freq", float, LOCAL_THETA)
     if both:

@@ -59,7 +59,7 @@ class TinyDecoder:
 
 
 def _stepped(values: Array) -> Array:
-    return np.round(values * np.float32(4096)) / np.float32(4096)
+    return (np.round(values * 4096) / 4096).astype(np.float32)
 
 
 def _settings(model_type: str, architecture: str, **options: Any) -> Settings:

@@ -84,6 +84,71 @@ def test_rope_append_rotates_and_stores_at_absolute_positions(trial: Trial, case
                 assert_close(one, other, trial.tolerance)
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What `rope_append` may do besides turning whole heads."""
+
+    case: Case
+    rotary: int
+    table: int
+    qk_norm: str = ""
+
+    def gains(self, rng: np.random.Generator) -> tuple[Array, ...]:
+        each = self.case.head_dim
+        both = (self.case.heads * each, self.case.kv_heads * each)
+        sizes = {"": (), "head": (each, each), "row": both}[self.qk_norm]
+        return tuple(normal(rng, size) for size in sizes)
+
+
+HEADS = {
+    "partial": Heads(Case(32, 4, 2), 24, 24),
+    "none": Heads(Case(32, 3, 1), 0, 32),
+    "normed": Heads(Case(96, 6, 2), 96, 96, "head"),
+    "normed-partial": Heads(Case(80, 2, 2), 20, 20, "head"),
+    "normed-none": Heads(Case(32, 4, 4), 0, 32, "head"),
+    "row-normed": Heads(Case(40, 6, 3), 40, 40, "row"),
+}
+
+
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS)
+def test_rope_append_norms_heads_and_turns_parts_of_them(trial: Trial, heads: Heads) -> None:
+    rng, case = np.random.default_rng(7), heads.case
+    rope, gains = normal(rng, 80, heads.table), heads.gains(rng)
+    attrs = case.attrs(trial) | {"context": 80}
+    if heads.rotary != case.head_dim:
+        attrs |= {"rotary": heads.rotary, "table": heads.table}
+    if heads.qk_norm:
+        attrs |= {"qk_norm": heads.qk_norm, "eps": 1e-5}
+    for dynamic, n, pos in ((False, 1, 9), (True, 33, 5)):
+        table, keys, values = case.cache(rng, trial, pos + n)
+        qkv = normal(rng, n, (case.heads + 2 * case.kv_heads) * case.head_dim)
+        arrays = [
+            qkv,
+            rope,
+            *gains,
+            table,
+            keys,
+            values,
+            normal(rng, n, case.heads * case.head_dim),
+        ]
+        got = trial.run("rope_append", arrays, attrs=attrs, dynamic=dynamic, n=n, pos=pos)
+        want = reference.rope_append(
+            qkv,
+            rope[:, : heads.rotary] if heads.rotary else rope,
+            table,
+            keys,
+            values,
+            heads=case.heads,
+            pos=pos,
+            rotary=heads.rotary,
+            gains=gains,
+            qk_norm=heads.qk_norm,
+            eps=1e-5,
+        )
+        for one, other in zip(got, want, strict=True):
+            assert_close(one, other, trial.tolerance)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_attention_sees_its_past_within_the_window(trial: Trial, case: Case) -> None:
     rng = np.random.default_rng(case.head_dim + 1)
@@ -160,6 +225,20 @@ def test_decode_attention_is_the_same_at_every_position(trial: Trial, case: Case
         (got,) = trial.run("attention", arrays, attrs=attrs, pos=pos)
         want = reference.attention(
             q, table, keys, values, heads=case.heads, window=case.window, scale=scale, pos=pos
+        )
+        assert_close(got, want, trial.tolerance)
+
+
+def test_scores_stay_within_the_soft_cap(trial: Trial) -> None:
+    rng, case = np.random.default_rng(5), Case(64, 4, 2, window=40)
+    attrs = case.attrs(trial) | {"window": 40, "scale": 0.4, "softcap": 3.0}
+    for dynamic, n, pos in ((False, 1, 70), (True, 33, 20)):
+        table, keys, values = case.cache(rng, trial, pos + n)
+        q = normal(rng, n, 256)
+        arrays = [q, table, keys, values, q * 0]
+        (got,) = trial.run("attention", arrays, attrs=attrs, dynamic=dynamic, n=n, pos=pos)
+        want = reference.attention(
+            q, table, keys, values, heads=4, window=40, scale=0.4, pos=pos, softcap=3.0
         )
         assert_close(got, want, trial.tolerance)
 

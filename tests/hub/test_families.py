@@ -1,0 +1,131 @@
+"""Every family: it is recognised, takes each tensor once, and refuses what it does not compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hub.errors import UnsupportedError
+from hub.families import FAMILIES
+from hub.schemes import SCHEMES
+from tests.reference.tiny_families import LONG_ROPE, SHAPES, TINY_FAMILIES, TinyDecoder
+
+BY_NAME = {tiny.name: tiny for tiny in TINY_FAMILIES}
+EACH = pytest.mark.parametrize("tiny", TINY_FAMILIES, ids=BY_NAME)
+
+
+def read(tiny: TinyDecoder | str, **changes: Any) -> Any:
+    config = (BY_NAME[tiny] if isinstance(tiny, str) else tiny).config() | changes
+    (family,) = (family for family in FAMILIES.values() if family.recognises(config))
+    return family.read({key: value for key, value in config.items() if value is not ...})
+
+
+@EACH
+def test_every_tensor_of_a_checkpoint_is_taken_once(tiny: TinyDecoder) -> None:
+    config, family = read(tiny), SHAPES[tiny.config()["model_type"]]
+    (reader,) = (f for f in FAMILIES.values() if f.recognises(tiny.config()))
+    sources = [name for spec in reader.weights(config, 64) for name in spec.sources]
+    shapes = family(tiny.settings)
+    assert sorted(sources) == sorted(shapes)
+    elements = sum(shape[0] * (shape[1] if len(shape) == 2 else 1) for shape in shapes.values())
+    assert config.parameters == elements
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"an_option_of_tomorrow": 1}, "an_option_of_tomorrow"),
+        ({"quantization_config": {"quant_method": "awq"}}, "quantization_config"),
+        ({"hidden_act": "relu"}, "hidden_act"),
+        ({"num_attention_heads": 0}, "heads"),
+        ({"hidden_size": 100}, "hidden_size"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ({"rope_theta": float("nan")}, "rope_theta"),
+        ({"rms_norm_eps": 0.0}, "rms_norm_eps"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_family_computes_is_refused_by_name(
+    tiny: TinyDecoder, change: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UnsupportedError, match=named):
+        read(tiny, **change)
+
+
+@pytest.mark.parametrize(
+    ("tiny", "change", "named"),
+    [
+        ("tiny-qwen2", {"layer_types": ["sliding_attention"] * 2}, "layer_types"),
+        ("tiny-qwen2-window", {"layer_types": ["full_attention"]}, "layer_types"),
+        ("tiny-qwen2", {"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ("tiny-phi3", {"attention_bias": True}, "attention_bias"),
+        ("tiny-phi3", {"lm_head_bias": True}, "lm_head_bias"),
+        ("tiny-phi3-long", {"rope_scaling": LONG_ROPE | {"long_factor": [1.0]}}, "long_factor"),
+        ("tiny-phi3-long", {"rope_scaling": LONG_ROPE | {"short_factor": "1"}}, "short_factor"),
+        ("tiny-phi4", {"partial_rotary_factor": 0.55}, "even"),
+        ("tiny-qwen3", {"rope_scaling": {"rope_type": "llama3"}}, "llama3"),
+        ("tiny-llama-bias", {"mlp_bias": True}, "mlp_bias"),
+        ("tiny-gemma", {"hidden_activation": "silu"}, "hidden_activation"),
+        ("tiny-gemma2", {"hidden_act": "gelu"}, "hidden_act"),
+        ("tiny-gemma2", {"attn_logit_softcapping": -1.0}, "attn_logit_softcapping"),
+        ("tiny-gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ("tiny-smollm3", {"no_rope_layers": [1, 0]}, "no_rope_layers"),
+        ("tiny-smollm3", {"mlp_bias": True}, "mlp_bias"),
+        ("tiny-olmo2", {"sliding_window": 16}, "sliding_window"),
+    ],
+)
+def test_what_one_family_does_not_compute_is_refused_by_name(
+    tiny: str, change: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UnsupportedError, match=named):
+        read(tiny, **change)
+
+
+def test_long_rope_had_another_name() -> None:
+    renamed = LONG_ROPE | {"type": "su"}
+    assert read("tiny-phi3-long", rope_scaling=renamed) == read("tiny-phi3-long")
+
+
+def test_long_rope_takes_the_long_factors_for_long_contexts_alone() -> None:
+    family, config = FAMILIES["phi3"], read("tiny-phi3-long")
+    tables = {
+        context: next(s.rope for s in family.weights(config, context) if s.rope is not None)
+        for context in (16, 17)
+    }
+    assert tables[16].inv_freq[0] == 1.0
+    assert tables[17].inv_freq[0] == pytest.approx(1 / 1.2)
+    assert tables[16].scale == tables[17].scale > 1
+
+
+def test_gemma_3_reads_its_rotations_in_both_forms() -> None:
+    both = {
+        "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 100000.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 5000.0},
+    }
+    newer = {"rope_parameters": both, "rope_scaling": ..., "rope_theta": ...}
+    assert read("tiny-gemma3", rope_local_base_freq=..., **newer) == read("tiny-gemma3")
+
+
+def test_gemma_caps_that_are_null_are_none_and_absent_ones_have_defaults() -> None:
+    off = read("tiny-gemma2", attn_logit_softcapping=None, final_logit_softcapping=None)
+    assert (off.score_cap, off.logit_cap) == (0.0, 0.0)
+    silent = read("tiny-gemma2", attn_logit_softcapping=..., final_logit_softcapping=...)
+    assert (silent.score_cap, silent.logit_cap) == (50.0, 30.0)
+
+
+def test_windows_lie_where_each_family_has_them() -> None:
+    assert read("tiny-qwen2").windows == (0, 0)
+    assert read("tiny-qwen2-window").windows == (0, 16, 16)
+    assert read("tiny-gemma2").windows == (10, 0)
+    assert read("tiny-gemma3").windows == (9, 9, 0)
+    assert read("tiny-smollm3").windows == (0, 20, 0)
+    assert read("tiny-smollm3", no_rope_layers=None).rotated == (True, True, True)
+
+
+def test_weights_fit_their_bindings_in_every_scheme() -> None:
+    family = FAMILIES["gemma"]
+    config = read("tiny-gemma2", vocab_size=256000, hidden_size=2304)
+    (embedding,) = (s for s in family.weights(config, 64) if s.name == "embedding")
+    assert all(len(embedding.parts(scheme)) > 1 for scheme in SCHEMES.values())
