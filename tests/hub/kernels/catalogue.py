@@ -41,10 +41,41 @@ def llama_ops(
             ("matmul", linear(width + 2 * kv_heads * head_dim, hidden, "none")),
             ("rope_append", cache | {"context": 8704}),
             ("attention", cache | {"window": 0, "scale": head_dim**-0.5}),
+            ("attention", cache | {"window": 50, "scale": head_dim**-0.5}),
             ("matmul", linear(hidden, width, "add")),
             ("gate_up", gates),
             ("matmul", linear(hidden, features, "add")),
         ]
+
+    def packed(profile: Profile) -> list[Op]:
+        """The decode step once more, rows handed on packed."""
+        if profile.software:
+            return []
+        layers = dict(layer(profile))
+        attention: Attrs = {**layers["rope_append"], **layers["attention"]}
+        width = heads * head_dim
+        rows = width + 2 * kv_heads * head_dim
+        found: list[Op] = []
+        for encoding in ("i16", "f32"):
+            common: Attrs = {"encoding": encoding, "scheme": "q4", "n": 1}
+            qkv: Attrs = {"cols": hidden, "out_cols": rows, "parts": f"0:{rows}", "eps": 1e-5}
+            down: Attrs = {
+                "cols": features,
+                "out_cols": hidden,
+                "parts": f"0:{hidden}",
+                "norm": True,
+            }
+            gates: Attrs = {"cols": hidden, "rows": 2 * features, "activation": "silu", "eps": 1e-5}
+            head: Attrs = {"cols": hidden, "out_cols": vocab, "parts": f"0:{vocab}", "eps": 1e-5}
+            found += [
+                Op("pack", {"cols": hidden, "encoding": encoding, "norm": True}),
+                Op("packed_matmul", common | qkv | {"epilogue": "none", "results": "out"}),
+                Op("decode_attention", {**attention, "encoding": encoding, "n": 1}),
+                Op("packed_gate_up", common | gates | {"results": "packed"}),
+                Op("packed_matmul", common | down | {"epilogue": "add", "results": "out+packed"}),
+                Op("packed_matmul", common | head | {"epilogue": "none", "results": "out"}),
+            ]
+        return found
 
     def ops(profile: Profile) -> list[Op]:
         both = [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in layer(profile)]
@@ -61,6 +92,6 @@ def llama_ops(
             for kind in ("bits", "scales", "halves", "uniform", "ones")
         ]
         fills.append({"kind": "rope", "count": 8704 * head_dim, "half": head_dim // 2})
-        return [*both, *head, *(Op("fill", attrs) for attrs in fills)]
+        return [*both, *packed(profile), *head, *(Op("fill", attrs) for attrs in fills)]
 
     return ops

@@ -36,7 +36,9 @@ def shape(request: pytest.FixtureRequest) -> str:
 
 
 def test_every_op_is_in_the_catalogue(profile: Profile) -> None:
-    assert {op.name for op, _ in kernels("tiny", profile)} == set(KERNELS)
+    packed = {name for name in KERNELS if "pack" in name} | {"decode_attention"}
+    expected = set(KERNELS) - (packed if profile.software else set())
+    assert {op.name for op, _ in kernels("tiny", profile)} == expected
 
 
 def test_an_op_without_a_kernel_is_left_to_the_compiler() -> None:
