@@ -21,7 +21,7 @@ from .host import Host
 from .options import EngineOptions
 from .plan import Plan
 from .progress import OnProgress, Progress
-from .self_test import BOUND, find_differences, is_right
+from .self_test import BOUND, find_differences, is_right, probe_length
 from .tuning import fastest, time_entries
 
 
@@ -110,7 +110,8 @@ class Assessment:
         executor, plan = host.executor, self.plan
         compiled = _without(self.candidates, failed)
         on_progress(Progress("self-test", 0, 1, "tests"))
-        differences = await find_differences(executor, plan, compiled, pages=pages)
+        length = probe_length(plan, self.device.kind)
+        differences = await find_differences(executor, plan, compiled, pages=pages, length=length)
         differences |= dict.fromkeys(failed)
         on_progress(Progress("self-test", 1, 1, "tests"))
         wrong = {entry for entry, difference in differences.items() if not is_right(difference)}

@@ -2,8 +2,8 @@
 
 A few tokens go through the model in one chunk, then again one by one. The two ways share hardly a
 kernel, so that they agree says much: a kernel that a driver compiles wrongly writes fluent text
-all the same, but not the same logits. The tokens lie across the end of a page, and pages are out
-of order, so the cache is tested with them.
+all the same, but not the same logits. Where tokens are cheap they lie across the end of a page, and
+pages are never in order, so the cache is tested with them.
 
 It knows entries and logits; neither variants nor what to do about a failure.
 """
@@ -25,7 +25,9 @@ BOUND = 2e-2
 """Largest |difference| of two logits over the largest |logit|. Rounding alone reaches about 1e-3
 with f16 caches and packed activations; a broken kernel is above 1e-1."""
 TAIL = 4
-"""Tokens computed both ways."""
+"""Tokens computed both ways, at most."""
+FEW = 5
+"""Tokens in all where each may take a second."""
 
 
 def is_right(difference: float | None) -> bool:
@@ -34,15 +36,16 @@ def is_right(difference: float | None) -> bool:
 
 
 async def find_differences(
-    executor: Executor, plan: Plan, candidates: Candidates, *, pages: int
+    executor: Executor, plan: Plan, candidates: Candidates, *, pages: int, length: int
 ) -> dict[str, float | None]:
     """How far each candidate is from the first one of the other way, relative to the largest logit.
 
-    `greedy` and `sample`, which must pick a largest logit, have 0.0. None stands for logits that
-    are not finite or all zero, and for a token that is not the best. What is prepared with `pages`
-    pages is left with a page table and a cache of no further use.
+    `length` is the number of tokens, as far as there is room (see `probe_length`). `greedy` and
+    `sample`, which must pick a largest logit, have 0.0. None stands for logits that are not finite
+    or all zero, and for a token that is not the best. What is prepared with `pages` pages is left
+    with a page table and a cache of no further use.
     """
-    probe = _Probe.lay_out(executor, plan, pages)
+    probe = _Probe.lay_out(executor, plan, pages, length)
     probe.write_page_table()
     prefill, *other_prefills = candidates["prefill"]
     decode, *other_decodes = candidates["decode"]
@@ -56,6 +59,11 @@ async def find_differences(
     for entry in other_prefills:
         found[entry] = relative_difference(await probe.prefill(entry), counterpart)
     return found | drawn
+
+
+def probe_length(plan: Plan, kind: str) -> int:
+    """Tokens to test with on a device of `kind`: a processor must not spend seconds on it."""
+    return FEW if kind == "cpu" else plan.page_size + TAIL // 2
 
 
 def relative_difference(values: Sequence[float], expected: Sequence[float]) -> float | None:
@@ -80,11 +88,11 @@ class _Probe:
     tokens: tuple[int, ...]
 
     @classmethod
-    def lay_out(cls, executor: Executor, plan: Plan, pages: int) -> _Probe:
-        length = min(pages * plan.page_size, plan.context)
-        tail = min(TAIL, plan.prefill_chunk, length)
-        # Two tokens before the end of the first page, two behind it, where there is room.
-        start = max(0, min(plan.page_size - tail // 2, plan.prefill_chunk, length - tail))
+    def lay_out(cls, executor: Executor, plan: Plan, pages: int, length: int) -> _Probe:
+        room = min(pages * plan.page_size, plan.context, 2 * plan.prefill_chunk)
+        length = min(length, room)
+        tail = min(TAIL, -(-length // 2))
+        start = min(length - tail, plan.prefill_chunk)
         tokens = tuple((3 + 7919 * i) % plan.vocab_size for i in range(start + tail))
         return cls(executor, plan, pages, start, tokens)
 

@@ -30,6 +30,7 @@ export class Pipelines {
   readonly #device: Device;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #modules = new Map<string, GPUShaderModule>();
+  readonly #infos = new WeakMap<GPUShaderModule, Promise<GPUCompilationInfo>>();
   readonly #pending = new Map<string, Promise<Pipeline>>();
 
   constructor(device: Device) {
@@ -88,7 +89,7 @@ export class Pipelines {
     } catch (error) {
       await this.#device.survive();
       if (!isPipelineError(error)) throw translate(error, `the kernel ${kernel.name}`);
-      const { messages } = await this.#module(kernel).getCompilationInfo();
+      const { messages } = await this.#info(this.#module(kernel));
       const reason = messages.find((item) => item.type === "error");
       const where = reason ? `line ${reason.lineNum}: ${reason.message}` : error.message;
       throw new ModelpressError(
@@ -111,6 +112,13 @@ export class Pipelines {
       this.#modules.set(kernel.wgsl, module);
     }
     return module;
+  }
+
+  /** Asked for once: Chromium leaves a second question about a module without an answer. */
+  #info(module: GPUShaderModule): Promise<GPUCompilationInfo> {
+    const known = this.#infos.get(module) ?? module.getCompilationInfo();
+    this.#infos.set(module, known);
+    return known;
   }
 
   #layout(kinds: string): GPUBindGroupLayout {

@@ -127,6 +127,40 @@ def test_a_second_visit_downloads_nothing_of_the_model(
     assert not [url for url in again if url.startswith(("/blobs", "/models"))]
 
 
+def test_what_was_found_out_about_the_device_is_remembered_and_a_choice_can_be_forced(
+    page: Page,
+) -> None:
+    found = run(
+        page,
+        """
+        const visit = async (options) => {
+          const engine = await open(options);
+          const {model} = await engine.info();
+          const answer = await engine.chat.completions.create(ask('abc', 3));
+          await engine.close();
+          return {...model, said: answer.choices[0].message.content};
+        };
+        const first = await visit({});
+        const second = await visit({});
+        const forced = await visit({choices: {decode: 'decode.again'}, retune: true});
+        const bad = await codeOf(() => visit({choices: {decode: 'decode.bad'}}));
+        const unknown = await codeOf(() => visit({choices: {decode: 'decode.none'}}));
+        return {first, second, forced, bad, unknown};
+        """,
+    )
+    first, second, forced = found["first"], found["second"], found["forced"]
+    assert [visit["said"] for visit in (first, second, forced)] == ["def"] * 3
+    assert first["self_test"]["largest_difference"] == 0
+    assert not first["self_test"]["remembered"] and second["self_test"]["remembered"]
+    assert second["self_test"]["tested"] == first["self_test"]["tested"]
+    # A processor does not try the other ways unless it is told to.
+    assert first["choices"]["decode"]["entry"] == "decode"
+    assert first["kernels"] == forced["kernels"] == 4
+    assert forced["choices"]["decode"]["entry"] == "decode.again"
+    assert forced["choices"]["decode"]["forced"]
+    assert (found["bad"], found["unknown"]) == ("unsupported_device", "bad_request")
+
+
 def test_a_chunk_that_stays_corrupt_is_an_integrity_error(
     page: Page, server: FaultServer, chunk_urls: list[str]
 ) -> None:

@@ -139,6 +139,37 @@ def test_a_kernel_that_does_not_compile_is_named_with_its_line(page: Page) -> No
     assert "nonsense" in error["message"]
 
 
+def test_only_the_kernels_of_the_entries_asked_for_are_compiled(page: Page) -> None:
+    """Bug: in Chromium, a kernel that failed to compile twice was never heard of again."""
+    plan = dataclasses.replace(counter(), kernels=(*counter().kernels, *broken_kernel().kernels))
+    plan = dataclasses.replace(
+        plan, entries={**plan.entries, "run": broken_kernel().entries["run"]}
+    )
+    found = page.evaluate(
+        """async (plan) => {
+            const executor = new harness.Executor();
+            const counts = [];
+            const note = (_, total) => counts.push(total);
+            const few = await executor.prepare(plan, 1, note, {entries: ['count']});
+            const entries = ['count', 'run'];
+            const spared = await executor.prepare(plan, 1, note, {entries, spare: ['run']});
+            const count = await executor.step(['count'], {}, 'total');
+            const code = await harness.codeOf(async () => executor.submit(['run'], {}));
+            const missing = await harness.codeOf(() => executor.prepare(plan, 1, note, {entries}));
+            return {few, spared, count, code, missing, totals: [...new Set(counts)]};
+        }""",
+        plan.dumps(),
+    )
+    assert found == {
+        "few": [],
+        "spared": ["run"],
+        "count": 1,
+        "code": "internal",
+        "missing": "unsupported_device",
+        "totals": [1, 2],
+    }
+
+
 def test_a_refused_command_is_an_error_of_that_step_and_not_of_the_next(page: Page) -> None:
     codes = run(
         page,

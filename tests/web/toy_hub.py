@@ -7,6 +7,7 @@ the kernels read, so a wrong upload gives wrong answers.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -64,6 +65,9 @@ DECODE = (
 }
 """
 )
+AGAIN = DECODE.replace("select(0.0, 1.0, ", "f32(")
+"""Another way to decode, right as well."""
+BAD = DECODE.replace("0.0, 1.0", "0.0, nonsense")
 PICK = """
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> token: array<i32>;
@@ -82,12 +86,15 @@ RESET = """
 
 
 def toy_plan() -> Plan:
-    """Every entry point of a chat model, in five kernels."""
+    """Every entry point of a chat model; two more ways to decode, one of which compiles."""
     pick = Step("pick", ("logits", "token"), (1,), (), (ONE, ONE, ONE))
     reset = Step("reset", ("counts",), (0,), (), (ONE, ONE, ONE))
     n = (Uniform("u32", Expr("n")),)
     prefill = Step("prefill", ("tokens", "next", "logits"), (2,), n, (ONE, ONE, ONE))
     decode = Step("decode", ("token", "next", "logits"), (2,), (), (ONE, ONE, ONE))
+    others = {
+        f"decode.{name}": dataclasses.replace(decode, kernel=name) for name in ("again", "bad")
+    }
     sizes = {"tokens": 4 * CHUNK, "token": 4, "logits": 4 * VOCAB, "sampler": 64}
     dtypes = {"logits": "f32", "sampler": "u32", "counts": "u32"}
     io = {**sizes, "counts": 4 * VOCAB}
@@ -114,6 +121,8 @@ def toy_plan() -> Plan:
         kernels=(
             Kernel("prefill", PREFILL, "main"),
             Kernel("decode", DECODE, "main"),
+            Kernel("again", AGAIN, "main"),
+            Kernel("bad", BAD, "main"),
             Kernel("pick", PICK, "main"),
             Kernel("reset", RESET, "main"),
         ),
@@ -124,8 +133,10 @@ def toy_plan() -> Plan:
             "sample": Entry(("pos",), (pick,)),
             "count": Entry(("n",), ()),
             "reset": Entry((), (reset,)),
+            **{name: Entry(("pos",), (step,)) for name, step in others.items()},
         },
         memory=Memory(4 * (VOCAB + FILLER_WORDS), 16, 0, sum(io.values())),
+        alternatives={"decode": tuple(others)},
     )
 
 

@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { likelyEntries } from "../../runtime/web/candidates.ts";
 import { Device } from "../../runtime/web/device.ts";
 import { ModelpressError } from "../../runtime/web/errors.ts";
 import { compileExpr, evaluate } from "../../runtime/web/expr.ts";
 import { retryAfter } from "../../runtime/web/fetcher.ts";
-import type { Chunk, Expr, Tensor } from "../../runtime/web/formats.ts";
+import type { DeviceInfo } from "../../runtime/web/facts.ts";
+import type { Chunk, Expr, Plan, Tensor } from "../../runtime/web/formats.ts";
 import { signature } from "../../runtime/web/pipelines.ts";
 import { SharedWork } from "../../runtime/web/shared_work.ts";
 import { inLanes, piecesOf } from "../../runtime/web/upload.ts";
@@ -138,4 +140,35 @@ test("a lost device ends what is guarded, then and later", async () => {
   lose({ reason: "unknown", message: "gone" });
   for (const work of guarded) await assert.rejects(work, { code: "device_lost" });
   await assert.rejects(device.guard(never), { code: "device_lost" });
+});
+
+const ENTRIES = ["prefill", "decode", "decode.a", "decode.b", "greedy"];
+const PLAN = {
+  entries: Object.fromEntries(ENTRIES.map((name) => [name, { symbols: [], steps: [] }])),
+  alternatives: { decode: ["decode.a", "decode.b"] },
+} as unknown as Plan;
+const GPU = { kind: "gpu" } as DeviceInfo;
+const CPU = { kind: "cpu" } as DeviceInfo;
+const without = (...gone: string[]): string[] => ENTRIES.filter((name) => !gone.includes(name));
+
+test("on a first visit a GPU compiles every way, a processor the plan's own", () => {
+  assert.deepEqual(likelyEntries(PLAN, GPU, {}, undefined), ENTRIES);
+  assert.deepEqual(likelyEntries(PLAN, CPU, {}, undefined), without("decode.a", "decode.b"));
+});
+
+test("on a later visit the noted way is compiled alone, unless it is to be measured again", () => {
+  const noted = { prefill: "prefill", decode: "decode.b" };
+  assert.deepEqual(likelyEntries(PLAN, GPU, {}, noted), without("decode", "decode.a"));
+  assert.deepEqual(likelyEntries(PLAN, GPU, { retune: true }, noted), ENTRIES);
+});
+
+test("a forced way is compiled alone, whatever was noted", () => {
+  const noted = { prefill: "prefill", decode: "decode.b" };
+  const options = { choices: { decode: "decode.a" } };
+  assert.deepEqual(likelyEntries(PLAN, GPU, options, noted), without("decode", "decode.b"));
+});
+
+test("a plan of an older build has no other ways", () => {
+  const { alternatives: _, ...old } = PLAN;
+  assert.deepEqual(likelyEntries(old as Plan, GPU, {}, undefined), ENTRIES);
 });
