@@ -8,7 +8,7 @@ from typing import Literal
 
 from . import codec
 from .errors import FormatError, ModelpressError
-from .session import MAX_DEPTH
+from .pace import MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,17 @@
-"""How many tokens of a prompt to submit at once, so that a device is neither idle nor unresponsive.
+"""How much to submit ahead, so that a device is neither idle nor unresponsive.
+
+That is tokens of a prompt at once, and steps of an answer in flight.
 
 A plan's chunks are sized for fast GPUs. On a slow one such a chunk would hold the screen, the stop
 button and the system's watchdog for seconds, so a session begins with a small chunk and lets what
-it measures decide.
+it measures decide. Likewise a step's result takes milliseconds to travel, in which a fast GPU
+computes several more.
 """
 
 from __future__ import annotations
+
+import math
+from collections import deque
 
 SMALLEST = 64
 """Kernels work on tiles of as many tokens: fewer take as long."""
@@ -45,3 +51,36 @@ class Pace:
         seconds = done - max(began, self._free)
         self._free = done
         self._tokens_per_s = max(tokens, SMALLEST) / max(seconds, 1e-6)
+
+
+MAX_DEPTH = 8
+"""What an executor takes."""
+TRAVEL_S = 0.012
+"""How long before the host knows it a step should have been queued: measured on Chromium, where
+results of 1 ms steps came 4 to 8 ms late, and doubled."""
+WINDOW = 8
+
+
+class Depth:
+    """How many steps to keep in flight: `fixed`, or as many as hide the way of their results."""
+
+    def __init__(self, fixed: int | None) -> None:
+        assert fixed is None or 1 <= fixed <= MAX_DEPTH
+        self._fixed = fixed
+        self._times: deque[float] = deque(maxlen=WINDOW + 1)
+        self.value = FIRST_DEPTH if fixed is None else fixed
+
+    def begin(self) -> None:
+        """A new answer: what lies between it and the last says nothing."""
+        self._times.clear()
+
+    def record(self, now: float) -> None:
+        """A result arrived at `now`, in seconds."""
+        self._times.append(now)
+        if self._fixed is None and len(self._times) == WINDOW + 1:
+            # Results come in bunches: only the mean over several says how long a step takes.
+            step_s = (self._times[-1] - self._times[0]) / WINDOW
+            self.value = min(MAX_DEPTH, max(2, math.ceil(TRAVEL_S / max(step_s, 1e-6))))
+
+
+FIRST_DEPTH = 3

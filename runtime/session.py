@@ -21,14 +21,14 @@ from .abort import AbortSignal
 from .errors import ModelpressError
 from .executor import Executor
 from .kv_cache import KvCache, PagePool
-from .pace import Pace
+from .pace import Depth, Pace
 from .plan import Plan
 from .progress import OnProgress, Progress, ignore_progress
 from .sampling import SamplingParams, bad_param
 
-MAX_DEPTH = 8
-DEPTHS = {"gpu": 3, "cpu": 2}
-"""Steps in flight by kind of device: a processor gains nothing from a longer queue."""
+DEPTHS: dict[str, int | None] = {"gpu": None, "cpu": 2}
+"""Steps in flight by kind of device: a processor gains nothing from a longer queue, a GPU gets as
+many as keep it busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +59,27 @@ class Session:
         executor: Executor,
         *,
         context: int,
-        depth: int,
+        depth: int | None,
         choices: Mapping[str, str] | None = None,
     ) -> None:
-        """`choices` names the entries that compute "prefill" and "decode", where others than
-        those."""
-        assert 1 <= depth <= MAX_DEPTH and 1 < context <= plan.context
+        """`depth` steps are kept in flight, for None as many as it takes; `choices` names the
+        entries that compute "prefill" and "decode", where others than those."""
+        assert 1 < context <= plan.context
         chosen = choices or {}
         self.prefill_entry = chosen.get("prefill", "prefill")
         self.decode_entry = chosen.get("decode", "decode")
         self.plan = plan
         self.context = context
-        self.depth = depth
+        self._depth = Depth(depth)
         self._executor = executor
         self._cache = KvCache(PagePool(num_pages(plan, context)), plan.page_size)
         self._pending: deque[Awaitable[int]] = deque()
         self._pace = Pace(plan.prefill_chunk)
+
+    @property
+    def depth(self) -> int:
+        """Steps kept in flight now."""
+        return self._depth.value
 
     def num_cached(self, prompt: Sequence[int]) -> int:
         """Leading tokens of `prompt` that a generation need not compute: all but the last at most.
@@ -107,11 +112,13 @@ class Session:
         queue = self._pending
         queue.append(self._executor.step((entry,), {"pos": len(prompt) - 1}, "token"))
         submitted, previous = 1, None
+        self._depth.begin()
         while queue or submitted < budget:
             while len(queue) < self.depth and submitted < budget:
                 queue.append(self._decode(entry, len(prompt) + submitted - 1))
                 submitted += 1
             token = self._checked(await queue.popleft())
+            self._depth.record(time.perf_counter())
             if previous is None:
                 self._done(last)
             self._cache.append(

@@ -19,8 +19,9 @@ from .progress import OnProgress, Progress
 Clock = Callable[[], float]
 BUDGET_S = 1.2
 """Measuring time in all; warming up and the last round come on top."""
-LAP_S = 0.02
-MAX_QUEUED = 16
+LAP_S = 0.05
+"""Long against the milliseconds that waiting for the device takes."""
+MAX_QUEUED = 64
 MAX_ROUNDS = 15
 POSITION = 512
 """Where in the context a decode step is measured."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.pace import SMALLEST, SUBMIT_S, Pace
+from runtime.pace import MAX_DEPTH, SMALLEST, SUBMIT_S, TRAVEL_S, WINDOW, Depth, Pace
 
 
 def test_an_unknown_device_gets_a_small_chunk_first() -> None:
@@ -52,3 +52,31 @@ def test_a_chunk_that_waited_for_another_is_not_counted_as_slow() -> None:
     pace.record(SMALLEST, 0.0, 10.0)
     pace.record(SMALLEST, 1.0, 10.0 + SUBMIT_S / 4)
     assert pace.chunk == 4 * SMALLEST
+
+
+@pytest.mark.parametrize(
+    ("step_s", "depth"),
+    [(TRAVEL_S / 40, MAX_DEPTH), (TRAVEL_S / 4.5, 5), (1.0, 2), (0.0, MAX_DEPTH)],
+)
+def test_a_queue_is_as_deep_as_results_are_late(step_s: float, depth: int) -> None:
+    queue = Depth(None)
+    for index in range(WINDOW + 1):
+        # Results come in pairs: two at once, then none.
+        queue.record(index // 2 * 2 * step_s)
+    assert queue.value == depth
+
+
+def test_a_pause_between_answers_is_not_a_slow_step() -> None:
+    queue = Depth(None)
+    for index in range(20):
+        queue.record(index * 1e-4)
+    queue.begin()
+    queue.record(1000.0)
+    assert queue.value == MAX_DEPTH
+
+
+def test_a_fixed_depth_stays() -> None:
+    queue = Depth(1)
+    for index in range(20):
+        queue.record(index * 1e-4)
+    assert queue.value == 1

@@ -58,7 +58,7 @@ async def test_even_a_slow_device_runs_one_round_and_no_more() -> None:
 
 
 async def test_rivals_take_turns() -> None:
-    _, executor = await race({"decode": 0.02, "decode.a": 0.02}, DECODE)
+    _, executor = await race({"decode": 0.1, "decode.a": 0.1}, DECODE)
     order = [entries[0] for entries, _ in executor.submits if "greedy" in entries]
     assert order[3:9] == ["decode", "decode.a"] * 3
 
