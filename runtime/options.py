@@ -15,7 +15,7 @@ from .pace import MAX_DEPTH
 class EngineOptions:
     """`scheme` None is each model's default; `context` None the largest that fits; `depth` None
     the right number of queued steps for the device. `choices` forces an entry of the plan where it
-    has several, as {"decode": "decode.dot"}; `retune` tests and measures again what an earlier load
+    has several, as {"decode": "decode_dot"}; `retune` tests and measures again what an earlier load
     has found out. A choice that cannot be honoured is an error at load, never a silent fallback."""
 
     scheme: str | None = None

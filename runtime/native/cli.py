@@ -136,7 +136,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     choice: Annotated[
         list[str] | None,
-        typer.Option(metavar="ENTRY=WAY", help="Force a way to compute: decode=decode.dot."),
+        typer.Option(metavar="ENTRY=WAY", help="Force a way to compute: decode=decode_dot."),
     ] = None,
     retune: Annotated[
         bool, typer.Option("--retune", help="Test and measure this device again first.")

@@ -44,7 +44,7 @@ export interface EngineOptions {
   readonly context?: number;
   /** Steps queued ahead, 1 to 8. */
   readonly depth?: number;
-  /** Forces an entry of the plan where it has several, as `{ decode: "decode.dot" }`. */
+  /** Forces an entry of the plan where it has several, as `{ decode: "decode_dot" }`. */
   readonly choices?: { readonly [name: string]: string };
   /** Tests and measures again what an earlier visit has found out about this device. */
   readonly retune?: boolean;

@@ -12,7 +12,7 @@ interface BenchOptions {
   readonly runs?: number;
   readonly variant?: string;
   readonly weights?: "synthetic" | "real";
-  /** Forces a way to compute, as `{ decode: "decode.dot" }`. */
+  /** Forces a way to compute, as `{ decode: "decode_dot" }`. */
   readonly choices?: Readonly<Record<string, string>>;
   /** Tests and measures the device again first. */
   readonly retune?: boolean;
