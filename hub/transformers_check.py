@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def logits(root: Path, manifest: Manifest, index: WeightIndex, tokens: Sequence[
 
     config = json.loads((root / manifest.files["config.json"].path).read_bytes())
     settings = AutoConfig.for_model(**config)
+    _fix_long_rope(settings, manifest.architecture.context)
     model = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
     state = model.state_dict()
     source = _Shapes({name: tuple(tensor.shape) for name, tensor in state.items()})
@@ -57,3 +59,13 @@ def logits(root: Path, manifest: Manifest, index: WeightIndex, tokens: Sequence[
     with torch.inference_mode():
         result: Floats = model.eval()(torch.tensor([list(tokens)])).logits[0].numpy()
     return result
+
+
+def _fix_long_rope(settings: Any, context: int) -> None:
+    """A model built for more than the original context takes the long factors at any length;
+    transformers would take the short ones for a short sequence."""
+    rope = getattr(settings, "rope_parameters", None) or {}
+    if rope.get("rope_type") != "longrope":
+        return
+    if context > rope["original_max_position_embeddings"]:
+        rope["short_factor"] = rope["long_factor"]
