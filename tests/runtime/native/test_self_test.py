@@ -17,12 +17,15 @@ from runtime.native.tokenizer import open_tokenizer
 from runtime.progress import ignore_progress
 from runtime.self_test import find_differences
 
-from .toy_model import WAYS, toy_plan, write_toy_hub
+from .toy_model import PAGE_SIZE, WAYS, toy_plan, write_toy_hub
 
 pytestmark = pytest.mark.gpu
 
 
-async def test_each_way_to_decode_is_told_right_from_wrong(executor: WgpuExecutor) -> None:
+@pytest.mark.parametrize("length", [2, 5, PAGE_SIZE + 2])
+async def test_each_way_to_decode_is_told_right_from_wrong(
+    executor: WgpuExecutor, length: int
+) -> None:
     plan = toy_plan(ways=tuple(WAYS))
     failed = await executor.prepare(
         plan,
@@ -33,7 +36,7 @@ async def test_each_way_to_decode_is_told_right_from_wrong(executor: WgpuExecuto
     )
     assert failed == {"decode.bad"}
     candidates = find_candidates(toy_plan(ways=("decode.same", "decode.wrong")), "gpu", {})
-    found = await find_differences(executor, plan, candidates, pages=4)
+    found = await find_differences(executor, plan, candidates, pages=4, length=length)
     right = {"prefill", "decode", "decode.same", "greedy", "sample"}
     assert {entry: found[entry] for entry in right} == dict.fromkeys(right, 0.0)
     assert found["decode.wrong"] == 1.0
@@ -44,7 +47,7 @@ async def test_logits_that_are_all_zero_are_no_logits(executor: WgpuExecutor, pa
     plan = toy_plan(ways=("decode.empty",))
     await executor.prepare(plan, plan.dumps(), pages=pages, on_progress=ignore_progress)
     candidates = find_candidates(plan, "gpu", {})
-    found = await find_differences(executor, plan, candidates, pages=pages)
+    found = await find_differences(executor, plan, candidates, pages=pages, length=10)
     assert found["decode.empty"] is None
     assert found["decode"] == 0.0
 
