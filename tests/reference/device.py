@@ -52,6 +52,8 @@ class Job:
     model: str
     scheme: str
     variant: str
+    rivals: bool = False
+    """Whether the plan's other ways to decode are asked too."""
     mutation: tuple[str, str, str] | None = None
 
     @property
@@ -75,19 +77,26 @@ async def main(out: Path, jobs: Path) -> None:
 
 
 async def run(job: Job, executor: WgpuExecutor, scratch: Path) -> dict[str, Any]:
-    """`logits` f32[prompt, vocab] decoded one by one, `chunked` f32[ways, vocab], `tokens`."""
+    """`logits` f32[prompt, vocab] decoded one by one, `chunked` f32[ways, vocab], `tokens`; for
+    every other way to decode, `logits@ENTRY` and `tokens@ENTRY`."""
     answers = read_answers(job.model, job.scheme)
     plan, index, root = press_job(job, scratch)
-    device = await load(executor, plan, index, root)
-    logits = [await device.decode(token, pos) for pos, token in enumerate(answers.prompt)]
+    entries = ("prefill", "greedy", *decode_entries(plan, job))
+    device = await load(executor, plan, index, root, entries)
     ways = ways_to_cut(len(answers.prompt))
     chunked = [await device.prefill(answers.prompt, sizes) for sizes in ways]
-    tokens = await device.greedy(answers)
-    return {
-        "logits": np.stack(logits),
-        "chunked": np.stack(chunked),
-        "tokens": np.array(tokens, np.int32),
-    }
+    found = {"chunked": np.stack(chunked)}
+    for entry in decode_entries(plan, job):
+        name = "" if entry == "decode" else f"@{entry}"
+        logits = [await device.decode(t, pos, entry) for pos, t in enumerate(answers.prompt)]
+        found[f"logits{name}"] = np.stack(logits)
+        found[f"tokens{name}"] = np.array(await device.greedy(answers, entry), np.int32)
+    return found
+
+
+def decode_entries(plan: Plan, job: Job) -> tuple[str, ...]:
+    """The entries of a plan that a job decodes with."""
+    return ("decode", *(plan.alternatives.get("decode", ()) if job.rivals else ()))
 
 
 def press_job(job: Job, scratch: Path) -> tuple[Plan, WeightIndex, Path]:
@@ -133,10 +142,14 @@ def mutate(plan: Plan, job: Job) -> Plan:
     return dataclasses.replace(plan, kernels=kernels)
 
 
-async def load(executor: WgpuExecutor, plan: Plan, index: WeightIndex, root: Path) -> Device:
+async def load(
+    executor: WgpuExecutor, plan: Plan, index: WeightIndex, root: Path, entries: Sequence[str]
+) -> Device:
     """Prepare, upload, and set a page table that runs backwards."""
     pages = CONTEXT // plan.page_size
-    await executor.prepare(plan, plan.dumps(), pages=pages, on_progress=ignore_progress)
+    await executor.prepare(
+        plan, plan.dumps(), pages=pages, on_progress=ignore_progress, entries=entries
+    )
     storage = FolderStorage(root)
     await executor.upload(index, index.dumps(), storage, on_progress=ignore_progress)
     executor.write("page_table", _words(range(pages - 1, -1, -1)))
@@ -150,10 +163,10 @@ class Device:
         self._executor = executor
         self._plan = plan
 
-    async def decode(self, token: int, pos: int) -> Array:
+    async def decode(self, token: int, pos: int, entry: str) -> Array:
         """Logits after one more token."""
         self._executor.write("token", _words([token]))
-        self._executor.submit(("decode",), {"pos": pos})
+        self._executor.submit((entry,), {"pos": pos})
         return await self._logits()
 
     async def prefill(self, prompt: Sequence[int], sizes: Sequence[int]) -> Array:
@@ -166,16 +179,15 @@ class Device:
         assert start == len(prompt)
         return await self._logits()
 
-    async def greedy(self, answers: Answers) -> list[int]:
-        """64 tokens after the prompt, drawn on the device, several steps in flight."""
-        await self.prefill(answers.prompt, [len(answers.prompt)])
+    async def greedy(self, answers: Answers, entry: str) -> list[int]:
+        """64 tokens after the prompt just prefilled, drawn on the device, several in flight."""
         flying = [self._executor.step(("greedy",), {}, "token")]
         tokens: list[int] = []
         queued = 1
         while flying:
             while queued < NEW_TOKENS and len(flying) < STEPS_IN_FLIGHT:
                 symbols = {"pos": len(answers.prompt) + queued - 1}
-                flying.append(self._executor.step(("decode", "greedy"), symbols, "token"))
+                flying.append(self._executor.step((entry, "greedy"), symbols, "token"))
                 queued += 1
             tokens.append(await flying.pop(0))
         return tokens

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import doctor
-from hub.compile import VARIANTS
+from hub.compile import PACKED, VARIANTS
 from hub.schemes import SCHEMES
 from tests.reference.answers import read_answers, relative_error
 from tests.reference.checkpoints import PRESS_GUIDE
@@ -36,7 +36,7 @@ MUTATIONS = (
     ("rms_norm", "inverseSqrt(", "-inverseSqrt("),
     ("attention", "dot(q0, k0)", "dot(-q0, k0)"),
 )
-BROKEN = [Job("tiny-grouped", "q4", "software", mutation) for mutation in MUTATIONS]
+BROKEN = [Job("tiny-grouped", "q4", "software", mutation=mutation) for mutation in MUTATIONS]
 
 
 TINY_JOBS = {
@@ -57,17 +57,32 @@ def jobs_for(driver: str) -> list[Job]:
     the other."""
     variants = TINY_JOBS[driver]
     best, first = variants[0], TINY[0].name
-    jobs = [Job(first, "q4", variant) for variant in variants]
-    jobs += [Job(first, s, v) for s in SCHEMES if s != "q4" for v in (best, "software")]
+    jobs = [Job(first, "q4", variant, rivals=True) for variant in variants]
+    jobs += [
+        Job(first, s, v, rivals=True) for s in SCHEMES if s != "q4" for v in (best, "software")
+    ]
     jobs += [Job(t.name, s, v) for t in TINY[1:] for s, v in (("f32", "software"), ("q4", best))]
     if driver == "lavapipe":
-        jobs += [Job(t.name, "q4", best) for t in TINY_FAMILIES if t.on_device]
-    jobs += [Job(PRESS_GUIDE, scheme, variant) for scheme, variant in GUIDE_JOBS[driver]]
+        jobs += [Job(t.name, "q4", best, rivals=True) for t in TINY_FAMILIES if t.on_device]
+    guides = GUIDE_JOBS[driver]
+    jobs += [
+        Job(PRESS_GUIDE, scheme, variant, rivals=rivals and variant == best)
+        for scheme, variant in guides
+    ]
     return jobs
+
+
+def rival_entries(job: Job) -> tuple[str, ...]:
+    """The other ways to decode that a job's plan offers."""
+    if not job.rivals or job.variant == "software":
+        return ()
+    return tuple(n for n, e in PACKED.items() if e == "f32" or SCHEMES[job.scheme].group)
 
 
 ALL = [(driver, job) for driver in DRIVERS for job in jobs_for(driver)]
 IDS = [f"{driver}-{job.key.replace('|', '-')}" for driver, job in ALL]
+RIVALS = [(driver, job, entry) for driver, job in ALL for entry in rival_entries(job)]
+RIVAL_IDS = [f"{driver}-{job.key.replace('|', '-')}-{entry}" for driver, job, entry in RIVALS]
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +142,19 @@ def test_prefill_in_any_chunks_equals_decoding_one_by_one(
     errors = [relative_error(chunk, last) for chunk in found(results, driver, job, "chunked")]
     print(f"{driver} {job.key}: {max(errors):.1e}")
     assert max(errors) <= PREFILL_AGAINST_DECODE[job.variant]
+
+
+@pytest.mark.parametrize(("driver", "job", "entry"), RIVALS, ids=RIVAL_IDS)
+def test_every_way_to_decode_agrees_with_transformers(
+    results: dict[str, Any], driver: str, job: Job, entry: str
+) -> None:
+    answers = read_answers(job.model, job.scheme)
+    logits = found(results, driver, job, f"logits@{entry}")
+    error = relative_error(logits[list(answers.positions)], answers.logits)
+    print(f"{driver} {job.key} {entry}: {error:.1e}")
+    assert error <= logits_tolerance(job.variant, job.scheme, PACKED[entry])
+    tokens = found(results, driver, job, f"tokens@{entry}").tolist()
+    assert tuple(tokens) == answers.tokens
 
 
 @pytest.mark.parametrize("job", BROKEN, ids=[job.key for job in BROKEN])
