@@ -43,9 +43,8 @@ def prompt_for(vocab: int) -> tuple[int, ...]:
 
 
 def ways_to_cut(length: int) -> list[list[int]]:
-    """Chunk sizes of a prefill of `length` tokens: whole, uneven, and in sevens."""
-    sevens = [7] * (length // 7) + ([length % 7] if length % 7 else [])
-    return [[length], [1, length - 1], sevens]
+    """Chunk sizes of a prefill of `length` tokens: unequal with a single token last; whole."""
+    return [[7, length - 8, 1], [length]]
 
 
 def read_answers(model: str, scheme: str) -> Answers:

@@ -78,18 +78,20 @@ async def main(out: Path, jobs: Path) -> None:
 
 async def run(job: Job, executor: WgpuExecutor, scratch: Path) -> dict[str, Any]:
     """`logits` f32[prompt, vocab] decoded one by one, `chunked` f32[ways, vocab], `tokens`; for
-    every other way to decode, `logits@ENTRY` and `tokens@ENTRY`."""
+    every other way to decode, `logits@ENTRY` and `tokens@ENTRY`. Tokens follow a prefill, as in a
+    conversation, whose last token is decoded once more for the logits of the entry."""
     answers = read_answers(job.model, job.scheme)
     plan, index, root = press_job(job, scratch)
-    entries = ("prefill", "greedy", *decode_entries(plan, job))
-    device = await load(executor, plan, index, root, entries)
-    ways = ways_to_cut(len(answers.prompt))
-    chunked = [await device.prefill(answers.prompt, sizes) for sizes in ways]
-    found = {"chunked": np.stack(chunked)}
-    for entry in decode_entries(plan, job):
-        name = "" if entry == "decode" else f"@{entry}"
+    names = {e: "" if e == "decode" else f"@{e}" for e in decode_entries(plan, job)}
+    device = await load(executor, plan, index, root, ("prefill", "greedy", *names))
+    found = {}
+    for entry, name in names.items():
         logits = [await device.decode(t, pos, entry) for pos, t in enumerate(answers.prompt)]
         found[f"logits{name}"] = np.stack(logits)
+    ways = ways_to_cut(len(answers.prompt))
+    found["chunked"] = np.stack([await device.prefill(answers.prompt, sizes) for sizes in ways])
+    for entry, name in names.items():
+        await device.decode(answers.prompt[-1], len(answers.prompt) - 1, entry)
         found[f"tokens{name}"] = np.array(await device.greedy(answers, entry), np.int32)
     return found
 
@@ -180,7 +182,7 @@ class Device:
         return await self._logits()
 
     async def greedy(self, answers: Answers, entry: str) -> list[int]:
-        """64 tokens after the prompt just prefilled, drawn on the device, several in flight."""
+        """64 tokens that follow the logits there are, drawn on the device, several in flight."""
         flying = [self._executor.step(("greedy",), {}, "token")]
         tokens: list[int] = []
         queued = 1
