@@ -24,8 +24,10 @@ from .template import render
 _ONE = Expr(1)
 _ALONE = (_ONE, _ONE, _ONE)
 THREADS = 256
-HELD = 8
-"""Candidates of a draw that a thread keeps in registers."""
+HELD = 1024
+"""Candidates of a draw that its workgroup keeps at hand."""
+WIDE = 4
+"""Candidates that a thread loads at once."""
 SOFTWARE_THREADS = 64
 
 
@@ -70,8 +72,8 @@ def sample(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     """logits f32[vocab], sampler u32[16], counts u32[vocab], token i32[1]; uniform pos.
 
     Repetition, frequency and presence penalty, temperature, top-k (ties kept), top-p of the rest,
-    min-p, then a Gumbel-max draw; `counts[token] += 1`. A GPU adjusts all logits, narrows them to
-    candidates and draws, each step once.
+    min-p, then a Gumbel-max draw; `counts[token] += 1`. A GPU adjusts all logits, sorts them into
+    bins and draws, each step once.
     """
     if profile.software:
         return render(
@@ -101,7 +103,7 @@ def _sample_in_steps(op: Op, profile: Profile, shares: dict[str, int]) -> Kernel
             op,
             profile,
             template=f"sample_{part}",
-            values=shares | {"held": HELD},
+            values=shares | {"held": HELD, "wide": WIDE},
             grid=grid,
             writes=writes,
             uniforms=uniforms,
@@ -109,14 +111,15 @@ def _sample_in_steps(op: Op, profile: Profile, shares: dict[str, int]) -> Kernel
         )
 
     wide = (Expr(parts), _ONE, _ONE)
-    # Temporaries: 4 values, 5 shares of the mass, 6 candidates, 7 what was found, 8 all together.
+    # Temporaries: 4 values, 5 what each workgroup found, 6 sorted tokens, 7 where each workgroup
+    # has a bin's, 8 numbers and masses of the bins over all workgroups, then peak and mass.
     return KernelSequence(
         (
-            (step("adjust", wide, (3, 4), ()), (0, 1, 2, 4, 5)),
-            (step("narrow", wide, (3, 4), symbols("pos")), (1, 4, 5, 6, 7)),
-            (step("draw", _ALONE, (1, 2, 5), symbols("pos")), (1, 2, 3, 6, 7, 8)),
+            (step("adjust", wide, (3, 4, 5), ()), (0, 1, 2, 4, 5, 8)),
+            (step("sort", wide, (3, 4, 5), symbols("pos")), (1, 4, 5, 6, 7, 8)),
+            (step("draw", _ALONE, (1, 2), symbols("pos")), (1, 2, 3, 6, 7, 8)),
         ),
-        (tokens * 4, parts * 8, tokens * 8, (parts + 1) * 8, tokens * 8),
+        (tokens * 4, parts * 16, tokens * 8, parts * THREADS * 16, (2 * THREADS + 4) * 4),
     )
 
 
