@@ -38,10 +38,12 @@ class PlanBuilder:
     kernels: dict[str, Kernel] = field(default_factory=dict)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
+    bounds: Mapping[str, int] = field(default_factory=dict)
     _lowered: dict[Any, Any] = field(default_factory=dict)
 
     def add_module(self, module: Module, ir: Any, bounds: Mapping[str, int]) -> None:
-        """Every entry of a lowered Relax module."""
+        """Every entry of a lowered Relax module; `bounds` are the largest values of its symbols."""
+        self.bounds = bounds
         for name in module.inputs:
             walker = _Walker(self, name, module, ir, bounds)
             steps = walker.walk()
@@ -67,7 +69,7 @@ class PlanBuilder:
         if isinstance(kernel, LibraryKernel):
             return [self._library_step(kernel, bindings)]
         temporaries = []
-        for index, nbytes in enumerate(kernel.scratch):
+        for index, nbytes in enumerate(kernel.scratch_nbytes(self.bounds)):
             temporaries.append(f"{where}.t{index}")
             self._reserve(temporaries[-1], nbytes)
         named = (*bindings, *temporaries)

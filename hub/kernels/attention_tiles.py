@@ -10,13 +10,15 @@ from runtime.plan import Expr
 from .kernel import Grid, LibraryKernel, Op, Profile, ceil_div, symbols, times
 from .template import render
 
-LANES = 16
-MOST_CHUNK = 4
+LANES, DOWN, DEEP = 16, 16, 2
+"""Measured on an NVIDIA H200 over heads of 64 to 128."""
+MOST_CHUNK = 8
+"""Vectors of 4 columns that lie in workgroup memory at a time, at most."""
 
 
 def tile_attention(op: Op, profile: Profile, values: Mapping[str, object]) -> LibraryKernel:
     """`attention` of n tokens; `values` say how the cache lies and which keys a token sees."""
-    tile = attention_tile(op.integer("head_dim"))
+    tile = AttentionTile(op.integer("head_dim") // 4)
     return render(
         op,
         profile,
@@ -31,19 +33,17 @@ def tile_attention(op: Op, profile: Profile, values: Mapping[str, object]) -> Li
 
 @dataclass(frozen=True, slots=True)
 class AttentionTile:
-    """A workgroup's share: `down` times `deep` rows by four times LANES keys.
+    """A workgroup's share for heads of `quads` times 4: DOWN times DEEP rows by 4 LANES keys.
 
     A row is a token and one of the query heads that share a KV head. What a workgroup keeps stays
     under 16 KiB for every head size.
     """
 
     quads: int
-    down: int
-    deep: int
 
     @property
     def block(self) -> int:
-        return self.down * self.deep
+        return DOWN * DEEP
 
     def values(self) -> dict[str, object]:
         """What the template is told."""
@@ -53,11 +53,11 @@ class AttentionTile:
         return {
             "quads": self.quads,
             "lanes": LANES,
-            "down": self.down,
-            "deep": self.deep,
+            "down": DOWN,
+            "deep": DEEP,
             "block": self.block,
             "keys": keys,
-            "threads": LANES * self.down,
+            "threads": LANES * DOWN,
             "chunk": chunk,
             "columns": -(-self.quads // LANES),
             "whole": self.quads % LANES == 0,
@@ -68,9 +68,3 @@ class AttentionTile:
         """KV heads across, blocks of rows down."""
         rows = times(tokens, heads // kv_heads)
         return Expr(kv_heads), ceil_div(rows, self.block), Expr(1)
-
-
-def attention_tile(head_dim: int) -> AttentionTile:
-    """The tile for a head size, measured on an NVIDIA H200: narrow heads want more threads."""
-    quads = head_dim // 4
-    return AttentionTile(quads, 16, 2) if quads <= 16 else AttentionTile(quads, 8, 4)

@@ -83,7 +83,9 @@ class KernelDevice:
             parts = [(kernel, tuple(range(len(arrays))))]
         else:
             parts = list(kernel.kernels)
-            buffers += [self._buffer(np.full(n, 0xFF, np.uint8)) for n in kernel.scratch]
+            buffers += [
+                self._buffer(np.full(n, 0xFF, np.uint8)) for n in kernel.scratch_nbytes(symbols)
+            ]
         for part, ids in parts:
             self._dispatch(self._pipeline(part), part, [buffers[i] for i in ids], symbols, 1)
         written = {ids[index] for part, ids in parts for index in part.writes}

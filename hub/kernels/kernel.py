@@ -62,6 +62,8 @@ class Op:
 class Profile:
     """A class of devices: what shaders may use, and whether the device is a processor.
 
+    `matrix` devices multiply 16 by 16 squares of f16 into f32, in subgroups of 32.
+
     `software` adapters (SwiftShader, lavapipe) run one thread per output row: barriers and wide
     workgroups cost them more than they save.
     """
@@ -70,6 +72,7 @@ class Profile:
     f16: bool
     subgroups: bool
     software: bool
+    matrix: bool = False
 
 
 PROFILES = {
@@ -77,6 +80,7 @@ PROFILES = {
     "base": Profile("base", f16=False, subgroups=False, software=False),
     "f16": Profile("f16", f16=True, subgroups=False, software=False),
     "f16+subgroups": Profile("f16+subgroups", f16=True, subgroups=True, software=False),
+    "matrix": Profile("matrix", f16=True, subgroups=True, software=False, matrix=True),
 }
 
 
@@ -101,11 +105,15 @@ class KernelSequence:
     """Several dispatches that compute one op together.
 
     Each kernel comes with its bindings: numbers below the op's argument count are arguments, the
-    rest are temporaries, whose sizes in bytes are `scratch`.
+    rest are temporaries, whose sizes in bytes are `scratch`; an expression may use `n`.
     """
 
     kernels: tuple[tuple[LibraryKernel, tuple[int, ...]], ...]
-    scratch: tuple[int, ...]
+    scratch: tuple[int | Expr, ...]
+
+    def scratch_nbytes(self, symbols: Mapping[str, int]) -> list[int]:
+        """The temporaries' sizes in bytes under `symbols`."""
+        return [s if isinstance(s, int) else s.evaluate(symbols) for s in self.scratch]
 
 
 def dispatches(kernel: LibraryKernel | KernelSequence) -> tuple[LibraryKernel, ...]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from runtime.plan import Expr
 
 from ..schemes import GROUP, SCHEMES
-from .kernel import Grid, LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .kernel import Grid, KernelSequence, LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .linear_matrix import matrix_product
 from .linear_tiles import tile_for
 from .template import render
 
@@ -74,7 +75,7 @@ class _Shape:
         }
 
 
-def matmul(op: Op, profile: Profile) -> LibraryKernel:
+def matmul(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     """`out[:, start:start+rows] = x @ W^T`, plus a bias, through an activation, within a soft cap,
     plus the residual for epilogue "add"; each where the op has it."""
     epilogue = op.text("epilogue")
@@ -93,7 +94,7 @@ def matmul(op: Op, profile: Profile) -> LibraryKernel:
     )
 
 
-def gate_up(op: Op, profile: Profile) -> LibraryKernel:
+def gate_up(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     """`out = activation(x @ gate^T) * (x @ up^T)`."""
     features = op.integer("rows") // 2
     return _linear(
@@ -110,12 +111,23 @@ def gate_up(op: Op, profile: Profile) -> LibraryKernel:
     )
 
 
-def _linear(shape: _Shape, profile: Profile) -> LibraryKernel:
+def _linear(shape: _Shape, profile: Profile) -> LibraryKernel | KernelSequence:
     assert shape.op.attrs.get("activation", "") in ACTIVATIONS, shape.op
     assert shape.op.integer("cols") % GROUP == 0, shape.op
     if profile.software:
         return _rows(shape, profile)
-    return _tile(shape, profile) if shape.op.dynamic else _vector(shape, profile)
+    if not shape.op.dynamic:
+        return _vector(shape, profile)
+    if profile.matrix:
+        return matrix_product(
+            shape.op,
+            profile,
+            shape.values(),
+            outputs=shape.outputs,
+            bias=shape.bias_binding,
+            out=shape.out_binding,
+        )
+    return _tile(shape, profile)
 
 
 def _rows(shape: _Shape, profile: Profile) -> LibraryKernel:

@@ -9,10 +9,11 @@ import pytest
 
 from hub.kernels import PROFILES
 from tests.hub.kernels.adapter_process import AdapterProcess
+from tests.hub.kernels.matrix_emulation import MatrixEmulator
 from tests.hub.kernels.trial import Trial
 
 PAIRS = (
-    *(("lavapipe", profile) for profile in PROFILES),
+    *(("lavapipe", name) for name, profile in PROFILES.items() if not profile.matrix),
     ("swiftshader", "software"),
     ("swiftshader", "base"),
 )
@@ -50,3 +51,10 @@ def base_trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProces
     """As `trial`, for kernels whose text is the same in every GPU profile."""
     driver, profile = request.param
     return Trial(adapters[driver], PROFILES[profile])
+
+
+@pytest.fixture(scope="session", params=params([("lavapipe", "matrix")]))
+def matrix_trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProcess]) -> Trial:
+    """Kernels on subgroup matrices, which no software driver has, in emulation."""
+    driver, profile = request.param
+    return Trial(MatrixEmulator(adapters[driver]), PROFILES[profile])

@@ -93,9 +93,13 @@ def test_optional_features_are_enabled_where_used_and_nowhere_else(profile: Prof
         enabled = [line for line in lines if line.startswith("enable ")]
         assert lines[: len(enabled)] == enabled
         assert ("enable f16;" in enabled) == bool(re.search(r"\bf16\b", body(kernel.wgsl))), op
-        assert ("enable subgroups;" in enabled) == ("subgroupAdd" in kernel.wgsl), op
+        used = re.search(r"subgroupAdd|@builtin\(subgroup_", kernel.wgsl)
+        assert ("enable subgroups;" in enabled) == bool(used), op
+        squares = "enable chromium_experimental_subgroup_matrix;" in enabled
+        assert squares == ("subgroupMatrix" in kernel.wgsl), op
         assert profile.f16 or "enable f16;" not in enabled
         assert profile.subgroups or "enable subgroups;" not in enabled
+        assert profile.matrix or not squares
 
 
 def body(wgsl: str) -> str:
@@ -104,9 +108,11 @@ def body(wgsl: str) -> str:
 
 
 def workgroup_nbytes(wgsl: str) -> int:
-    """Bytes of all workgroup variables, each an array, maybe of arrays."""
-    sizes = {"f32": 4, "u32": 4, "f16": 2, "vec4<f32>": 16, "vec4<f16>": 8, "atomic<u32>": 4}
-    found = re.findall(r"var<workgroup> \w+: (?:array<)+(.+?)((?:, \d+>)+);", wgsl)
+    """Bytes of all workgroup variables, each a scalar, a vector or an array of any."""
+    sizes = {"f32": 4, "u32": 4, "f16": 2, "atomic<u32>": 4}
+    sizes |= {f"vec{n}<{t}>": (n + n % 2) * sizes[t] for n in (2, 3, 4) for t in ("f32", "u32")}
+    sizes["vec4<f16>"] = 8
+    found = re.findall(r"var<workgroup> \w+: (?:array<)*(.+?)((?:, \d+>)*);", wgsl)
     assert len(found) == wgsl.count("var<workgroup>")
     counts = ((sizes[element], re.findall(r"\d+", dims)) for element, dims in found)
     return sum(size * math.prod(map(int, dims)) for size, dims in counts)

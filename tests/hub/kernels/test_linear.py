@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.kernels import LibraryKernel, reference
-from hub.kernels.linear_tiles import MANY_ROWS
+from hub.kernels.linear_tiles import MANY_ROWS, SOME_ROWS
 from hub.kernels.reference_sampling import Sampler
 from hub.schemes import SCHEMES
 from tests.hub.kernels.trial import CALLS, FEW, Attrs, Trial, assert_close, matrix, normal
@@ -77,12 +77,20 @@ def test_gate_up_multiplies_the_activated_half_with_the_other(
         assert_close(got, want, trial.tolerance)
 
 
-@pytest.mark.parametrize(("scheme", "gated"), [("q4", False), ("q4", True), ("f32", False)])
+@pytest.mark.parametrize(
+    ("least", "scheme", "gated"),
+    [
+        (SOME_ROWS, "q4", False),
+        (SOME_ROWS, "q8", True),
+        (MANY_ROWS, "q4", True),
+        (MANY_ROWS, "f32", False),
+    ],
+)
 def test_a_large_matrix_is_cut_into_larger_tiles(
-    base_trial: Trial, scheme: str, gated: bool
+    base_trial: Trial, least: int, scheme: str, gated: bool
 ) -> None:
     """The tiles of large matrices, over tokens and rows that do not fill them."""
-    rng, rows, cols = np.random.default_rng(5), MANY_ROWS + 38, 64
+    rng, rows, cols = np.random.default_rng(5), least + 38, 64
     outputs = rows // 2 if gated else rows
     buffers = matrix(rng, scheme, rows, cols)
     weight = reference.dequantize(scheme, buffers, rows, cols)
