@@ -19,6 +19,8 @@ from site_builder.serve import Mount, address, make_server
 FLAGS = ("--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan")
 SOFTWARE = ("--use-webgpu-adapter=swiftshader",)
 HARDWARE = ("--use-angle=vulkan", "--ignore-gpu-blocklist", "--disable-vulkan-surface")
+EXACT_TIMES = ("--enable-webgpu-developer-features",)
+"""Without this, Chromium rounds timestamps to a tenth of a millisecond."""
 TIMEOUT_MS = 1_800_000
 
 
@@ -28,8 +30,10 @@ def measure(site: Path, id: str, options: Mapping[str, Any], *, software: bool) 
     `software` computes on the processor, as a machine without a GPU would. Raises ModelpressError
     with the engine's code, SiteError when there is no site.
     """
-    adapter = SOFTWARE if software else HARDWARE
-    with _serving(site) as url, _page((*FLAGS, *adapter)) as page:
+    flags = (*FLAGS, *(SOFTWARE if software else HARDWARE))
+    if options.get("profile"):
+        flags += EXACT_TIMES
+    with _serving(site) as url, _page(flags) as page:
         page.set_default_timeout(TIMEOUT_MS)
         page.goto(f"{url}bench/index.html")
         page.locator("[data-bench-form]").wait_for()

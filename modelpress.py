@@ -136,6 +136,7 @@ def browser_bench(site: Path, request: BenchRequest, options: EngineOptions) -> 
         "prompt": request.prompt,
         "new": request.new,
         "runs": request.runs,
+        "profile": request.profile,
         "variant": options.variant,
         "weights": options.weights,
         "choices": dict(options.choices),

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .abort import AbortSignal
+from .device_time import profile, time_steps
 from .engine import Engine
+from .executor import require_timestamps
 from .facts import choice_facts, device_name
 from .fit import dispatches_per_token
 from .loading import LoadedModel
@@ -35,6 +37,8 @@ class BenchRequest:
     prompt: int = 512
     new: int = 128
     runs: int = 3
+    profile: bool = False
+    """Whether to time every kernel as well."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("prompt", 1, 2**20), ("new", 2, 2**20), ("runs", 1, 100)):
@@ -50,10 +54,13 @@ async def bench(
     async with engine.session(request.id, signal, on_progress) as model:
         load_ms = (time.perf_counter() - started) * 1000
         _check_fits(model, request)
+        if request.profile:
+            require_timestamps(model.device)
         runs = []
         for index in range(request.runs):
             runs.append(await _run(model, request, index, signal, on_progress))
             on_progress(Progress("bench", index + 1, request.runs, "runs"))
+        profiled = {"profile": await profile(model.session)} if request.profile else {}
     plan = model.session.plan
     return {
         "id": request.id,
@@ -64,6 +71,7 @@ async def bench(
         "weight_bytes": plan.memory.weights,
         "load_ms": round(load_ms, 1),
         "runs": runs,
+        **profiled,
     }
 
 
@@ -88,7 +96,7 @@ async def _run(
     started = time.perf_counter()
     tokens = model.session.generate(generation, signal=signal)
     times = await _token_times(tokens, request.new, on_progress)
-    gpu_s = await model.session.time_steps(min(QUEUED_STEPS, request.new))
+    gpu_s = await time_steps(model.session, min(QUEUED_STEPS, request.new))
     return {
         "prompt_tokens": request.prompt,
         "new_tokens": len(times),

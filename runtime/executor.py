@@ -11,10 +11,14 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .errors import ModelpressError
 from .plan import Plan
 from .progress import OnProgress
 from .storage import Storage
 from .weights import WeightIndex
+
+TIMESTAMPS = "timestamp-query"
+"""The WebGPU feature that `Executor.profile` needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,15 @@ class Executor(Protocol):
         """
         ...
 
+    async def profile(
+        self, entries: Sequence[str], symbols: Mapping[str, int]
+    ) -> list[tuple[str, float]]:
+        """Run `entries` with every dispatch in a pass of its own: its kernel, and microseconds.
+
+        "unsupported_device" when the device has no timestamp queries. A browser may round them.
+        """
+        ...
+
     async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
         """Bytes of a buffer after everything queued so far."""
         ...
@@ -102,3 +115,14 @@ class Executor(Protocol):
     async def close(self) -> None:
         """Free everything."""
         ...
+
+
+def require_timestamps(device: DeviceInfo) -> None:
+    """ModelpressError "unsupported_device" unless kernels can be timed on `device`."""
+    if TIMESTAMPS not in device.features:
+        raise ModelpressError(
+            "unsupported_device",
+            f"this device cannot time its kernels: it does not offer {TIMESTAMPS}. "
+            "Measure without a profile, or in another browser or on another device",
+            details={"lacking": [TIMESTAMPS]},
+        )

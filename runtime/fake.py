@@ -1,4 +1,4 @@
-"""Fakes of a hub's files and of a tokenizer: small real implementations, for tests and trials.
+"""Fakes of a hub's files, a tokenizer and models: small real implementations, for tests and trials.
 
 The device's is in `fake_executor.py`.
 """
@@ -6,11 +6,14 @@ The device's is in `fake_executor.py`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .errors import ModelpressError
 from .manifest import File
 from .weights import Chunk
+
+NextToken = Callable[[tuple[int, ...]], int]
+"""A model: the tokens of a sequence to the one that follows."""
 
 
 class FakeTokenizer:
@@ -73,3 +76,23 @@ class FakeStorage:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ModelpressError("integrity", f"{path} is corrupted", details={"path": path})
         return data
+
+
+def hashed_token(sequence: tuple[int, ...]) -> int:
+    """A printable byte that depends on every token and its place."""
+    digest = hashlib.sha256(repr(sequence).encode()).digest()
+    return 32 + digest[0] % 95
+
+
+def reply(text: str, *, stop: int = 257) -> NextToken:
+    """A model that answers every prompt ending in `>` with `text`, then stops."""
+    answer = [*text.encode(), stop]
+
+    def next_token(sequence: tuple[int, ...]) -> int:
+        # The answer so far is what follows the last mark; `text` itself must not hold one.
+        mark = ord(">")
+        so_far: int = sequence[::-1].index(mark) if mark in sequence else 0
+        answered: int = answer[min(so_far, len(answer) - 1)]
+        return answered
+
+    return next_token

@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import ModelpressError
 from .executor import DeviceInfo
+from .fake import NextToken, hashed_token
 from .plan import Plan
 from .progress import OnProgress, Progress
 from .storage import Storage
 from .weights import WeightIndex
 
-NextToken = Callable[[tuple[int, ...]], int]
 LIMITS = {"maxStorageBufferBindingSize": 2**27, "maxBufferSize": 2**28}
 FAKE_DEVICE = DeviceInfo("gpu", "fake", "", "fake device", frozenset(), LIMITS)
 MAX_IN_FLIGHT = 8
@@ -181,6 +181,13 @@ class FakeExecutor:
         assert self._in_flight <= MAX_IN_FLIGHT, "too many steps in flight"
         return asyncio.ensure_future(self._result(self._alive().token))
 
+    async def profile(
+        self, entries: Sequence[str], symbols: Mapping[str, int]
+    ) -> list[tuple[str, float]]:
+        """An entry is a kernel of its name."""
+        self.submit(entries, symbols)
+        return [(name, 1e6 * self._costs.get(name, 0.0)) for name in entries]
+
     async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
         """Bytes of `token` or `page_table`; `logits` is one-hot at the most likely token."""
         memory = self._alive()
@@ -276,23 +283,3 @@ def _slot(memory: _Memory, position: int) -> int:
     page = memory.page_table[position // memory.plan.page_size]
     assert 0 <= page < len(memory.page_table), f"position {position} has no page"
     return page * memory.plan.page_size + position % memory.plan.page_size
-
-
-def hashed_token(sequence: tuple[int, ...]) -> int:
-    """A printable byte that depends on every token and its place."""
-    digest = hashlib.sha256(repr(sequence).encode()).digest()
-    return 32 + digest[0] % 95
-
-
-def reply(text: str, *, stop: int = 257) -> NextToken:
-    """A model that answers every prompt ending in `>` with `text`, then stops."""
-    answer = [*text.encode(), stop]
-
-    def next_token(sequence: tuple[int, ...]) -> int:
-        # The answer so far is what follows the last mark; `text` itself must not hold one.
-        mark = ord(">")
-        so_far: int = sequence[::-1].index(mark) if mark in sequence else 0
-        answered: int = answer[min(so_far, len(answer) - 1)]
-        return answered
-
-    return next_token

@@ -71,7 +71,7 @@ class Session:
         self.plan = plan
         self.context = context
         self._depth = Depth(depth)
-        self._executor = executor
+        self.executor = executor
         self._cache = KvCache(PagePool(num_pages(plan, context)), plan.page_size)
         self._pending: deque[Awaitable[int]] = deque()
         self._pace = Pace(plan.prefill_chunk)
@@ -110,7 +110,7 @@ class Session:
         last = await self._prefill(generation, signal, on_progress)
         entry = generation.params.entry
         queue = self._pending
-        queue.append(self._executor.step((entry,), {"pos": len(prompt) - 1}, "token"))
+        queue.append(self.executor.step((entry,), {"pos": len(prompt) - 1}, "token"))
         submitted, previous = 1, None
         self._depth.begin()
         while queue or submitted < budget:
@@ -141,9 +141,9 @@ class Session:
         self._cache.truncate(0)
         for position, token in enumerate(tokens):
             self._reserve(position + 1)
-            self._executor.write("token", _words([token]))
-            self._executor.submit((self.decode_entry,), {"pos": position})
-            row = await self._executor.read("logits", 4 * self.plan.vocab_size)
+            self.executor.write("token", _words([token]))
+            self.executor.submit((self.decode_entry,), {"pos": position})
+            row = await self.executor.read("logits", 4 * self.plan.vocab_size)
             self._cache.append([token])
             yield row
 
@@ -156,21 +156,16 @@ class Session:
                     "tokens", f"token {token} is outside the vocabulary of {self.plan.vocab_size}"
                 )
 
-    async def time_steps(self, count: int) -> float:
-        """Seconds a greedy decode step takes at the end of what is cached, `count` queued at once.
+    async def spare_positions(self, count: int) -> list[int]:
+        """`count` positions behind what is cached, for steps that only measure the device.
 
-        What they write is beyond the cached tokens, so nothing is disturbed.
+        What they write disturbs nothing. At the end of the context the last position repeats.
         """
         await self.settle()
         length = len(self._cache.tokens)
         positions = [min(length + i, self.context - 1) for i in range(count)]
         self._reserve(positions[-1] + 1)
-        await self._executor.synchronize()
-        started = time.perf_counter()
-        for position in positions:
-            self._executor.submit((self.decode_entry, "greedy"), {"pos": position})
-        await self._executor.synchronize()
-        return (time.perf_counter() - started) / count
+        return positions
 
     def _budget(self, generation: Generation) -> int:
         """How many tokens may be drawn."""
@@ -199,14 +194,14 @@ class Session:
             signal.check()
             end = min(start + self._pace.chunk, len(prompt))
             self._reserve(end)
-            self._executor.write("tokens", _words(prompt[start:end]))
+            self.executor.write("tokens", _words(prompt[start:end]))
             symbols = {"n": end - start, "pos": start}
             chunk = _Chunk(start, end, time.perf_counter())
             if end == len(prompt):
-                self._executor.submit(entries, symbols)
+                self.executor.submit(entries, symbols)
                 await self._confirm(flying, prompt, on_progress, keep=0)
                 return chunk
-            self._pending.append(self._executor.step(entries, symbols, "token"))
+            self._pending.append(self.executor.step(entries, symbols, "token"))
             flying.append(chunk)
             await self._confirm(flying, prompt, on_progress, keep=int(self._pace.known))
             start = end
@@ -228,25 +223,25 @@ class Session:
     def _prepare_sampling(self, generation: Generation, cached: int) -> None:
         """Write the sampler record, and count the cached part of the prompt when that matters."""
         if generation.params.entry == "sample":
-            self._executor.write("sampler", generation.params.record())
+            self.executor.write("sampler", generation.params.record())
         if not generation.params.penalized:
             return
-        self._executor.submit(("reset",), {})
+        self.executor.submit(("reset",), {})
         for start in range(0, cached, self.plan.prefill_chunk):
             chunk = generation.prompt[start : min(start + self.plan.prefill_chunk, cached)]
-            self._executor.write("tokens", _words(chunk))
-            self._executor.submit(("count",), {"n": len(chunk)})
+            self.executor.write("tokens", _words(chunk))
+            self.executor.submit(("count",), {"n": len(chunk)})
 
     def _decode(self, entry: str, position: int) -> Awaitable[int]:
         self._reserve(position + 1)
-        return self._executor.step((self.decode_entry, entry), {"pos": position}, "token")
+        return self.executor.step((self.decode_entry, entry), {"pos": position}, "token")
 
     def _reserve(self, length: int) -> None:
         self._cache.reserve(length)
         update = self._cache.unsynced()
         if update is not None:
             offset, data = update
-            self._executor.write("page_table", data, offset=offset)
+            self.executor.write("page_table", data, offset=offset)
 
     def _checked(self, token: int) -> int:
         if not 0 <= token < self.plan.vocab_size:

@@ -9,7 +9,7 @@ from typing import Any
 from js import AbortController
 from pyodide.ffi import create_proxy, to_js
 
-from ..executor import DeviceInfo
+from ..executor import DeviceInfo, require_timestamps
 from ..plan import Plan
 from ..progress import OnProgress, Progress
 from ..storage import Storage
@@ -79,6 +79,14 @@ class BrowserExecutor:
         with self._translator:
             promise = self._host.step(" ".join(entries), json.dumps(symbols), read)
         return Answer(promise, self._translator)
+
+    async def profile(
+        self, entries: Sequence[str], symbols: Mapping[str, int]
+    ) -> list[tuple[str, float]]:
+        require_timestamps(await self.device())
+        with self._translator:
+            text = await self._host.profile(" ".join(entries), json.dumps(symbols))
+        return [(kernel, microseconds) for kernel, microseconds in json.loads(text)]
 
     async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
         with self._translator:

@@ -141,6 +141,9 @@ def bench(
     retune: Annotated[
         bool, typer.Option("--retune", help="Test and measure this device again first.")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time every kernel on the device as well.")
+    ] = False,
     browser: Annotated[
         bool, typer.Option("--browser/--native", help="In headless Chromium, or in this process.")
     ] = False,
@@ -150,7 +153,7 @@ def bench(
     from ..bench import BenchRequest
     from .terminal import print_bench
 
-    request = BenchRequest(id, prompt, new, runs)
+    request = BenchRequest(id, prompt, new, runs, profile)
     options = dataclasses.replace(
         _options(scheme, variant, None, synthetic), choices=_choices(choice or []), retune=retune
     )

@@ -12,10 +12,10 @@ import wgpu
 from wgpu.backends.wgpu_native import extras
 
 from ..errors import ModelpressError
-from ..executor import DeviceInfo
+from ..executor import TIMESTAMPS, DeviceInfo
 
-FEATURES = {"shader-f16": "shader-f16", "subgroup": "subgroups"}
-"""wgpu's feature names to WebGPU's, for the features a plan may ask for."""
+FEATURES = {"shader-f16": "shader-f16", "subgroup": "subgroups", TIMESTAMPS: TIMESTAMPS}
+"""wgpu's feature names to WebGPU's, for the features a plan or a profile may ask for."""
 LIMITS = (
     "maxBufferSize",
     "maxComputeInvocationsPerWorkgroup",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Collection,
     Generator,
@@ -21,18 +20,18 @@ from typing import Any
 
 import wgpu
 
-from ..errors import FormatError, ModelpressError
-from ..executor import DeviceInfo
+from ..errors import ModelpressError
+from ..executor import DeviceInfo, require_timestamps
 from ..plan import Plan
 from ..progress import OnProgress, Progress
 from ..storage import Storage
-from ..weights import Chunk, WeightIndex
+from ..weights import WeightIndex
 from .device import describe, find_adapter, means_lost, open_device
-from .replay import Replay, build_entries, create_buffers, encode
+from .profile import time_dispatches
+from .replay import Replay, ReplayEntry, build_entries, create_buffers, encode
+from .upload import check_weights, fetch_ahead, pieces
 
 RING = 8
-FETCH_AHEAD = 3
-"""Chunks read and checked at once while others are written to the device."""
 
 
 class WgpuExecutor:
@@ -82,9 +81,12 @@ class WgpuExecutor:
             await asyncio.sleep(0)
         check_weights(self._replay.plan, index)
         done = 0
-        async for chunk, data in _fetch(index.chunks, storage):
+        async for chunk, data in fetch_ahead(index.chunks, storage):
             on_progress(Progress("download", done + chunk.nbytes, index.nbytes, "bytes"))
-            self._write_chunk(index, chunk, data)
+            for tensor, offset, part in pieces(index, chunk, data):
+                with self._translated():
+                    buffer = self._prepared().buffers[tensor]
+                    self._queue().write_buffer(buffer, offset, part)
             await self.synchronize()  # wgpu keeps a copy of every write until it has run
             done += chunk.nbytes
             on_progress(Progress("upload", done, index.nbytes, "bytes"))
@@ -117,6 +119,17 @@ class WgpuExecutor:
         result.add_done_callback(lambda f: f.cancelled() or f.exception())
         self._results[place] = result
         return _Result(result)
+
+    async def profile(
+        self, entries: Sequence[str], symbols: Mapping[str, int]
+    ) -> list[tuple[str, float]]:
+        """Run `entries`, every dispatch between two timestamps."""
+        require_timestamps(await self.device())
+        device, replay = await self._open(), self._prepared()
+        chosen = [replay.entries[name] for name in entries]
+        with self._translated():
+            self._write_uniforms(chosen, symbols)
+            return await time_dispatches(device, chosen, symbols)
 
     async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
         """Bytes of a buffer after everything queued so far."""
@@ -199,10 +212,7 @@ class WgpuExecutor:
     ) -> wgpu.GPUCommandEncoder:
         replay = self._prepared()
         chosen = [replay.entries[name] for name in entries]
-        slots = {slot for entry in chosen for slot in entry.slots}
-        if slots:
-            offset, data = replay.uniform_bytes(slots, symbols)
-            self._queue().write_buffer(replay.uniforms, offset, data)
+        self._write_uniforms(chosen, symbols)
         assert self._device is not None
         encoder = self._device.create_command_encoder()
         compute = encoder.begin_compute_pass()
@@ -211,23 +221,19 @@ class WgpuExecutor:
         compute.end()
         return encoder
 
+    def _write_uniforms(self, entries: Sequence[ReplayEntry], symbols: Mapping[str, int]) -> None:
+        slots = {slot for entry in entries for slot in entry.slots}
+        if slots:
+            replay = self._prepared()
+            offset, data = replay.uniform_bytes(slots, symbols)
+            self._queue().write_buffer(replay.uniforms, offset, data)
+
     async def _word(self, buffer: wgpu.GPUBuffer, mapped: Awaitable[None]) -> int:
         with self._translated():
             await mapped
             word: int = struct.unpack("<i", buffer.read_mapped())[0]
             buffer.unmap()
             return word
-
-    def _write_chunk(self, index: WeightIndex, chunk: Chunk, data: bytes) -> None:
-        end = chunk.offset + chunk.nbytes
-        for tensor in index.tensors:
-            first = max(tensor.offset, chunk.offset)
-            last = min(tensor.offset + tensor.nbytes, end)
-            if first < last:
-                part = memoryview(data)[first - chunk.offset : last - chunk.offset]
-                with self._translated():
-                    buffer = self._prepared().buffers[tensor.name]
-                    self._queue().write_buffer(buffer, first - tensor.offset, part)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -256,33 +262,6 @@ class _Result:
 
     def __await__(self) -> Generator[Any, None, int]:
         return asyncio.shield(self._future).__await__()
-
-
-def check_weights(plan: Plan, index: WeightIndex) -> None:
-    """Index and plan speak of the same weights; FormatError naming the first that differ."""
-    expected = {b.name: b.nbytes.evaluate({}) for b in plan.buffers if b.role == "weight"}
-    found = {t.name: t.nbytes for t in index.tensors}
-    for name in expected.keys() | found.keys():
-        if expected.get(name) != found.get(name):
-            raise FormatError(
-                "weights.json",
-                f"tensor {name!r} has {found.get(name)} bytes and the plan wants "
-                f"{expected.get(name)}; build the model again with `modelpress build`",
-            )
-
-
-async def _fetch(chunks: Sequence[Chunk], storage: Storage) -> AsyncIterator[tuple[Chunk, bytes]]:
-    """Chunks in order, the next few already on their way."""
-    tasks: list[asyncio.Task[bytes]] = []
-    try:
-        for i, chunk in enumerate(chunks):
-            ahead = chunks[i + len(tasks) : i + FETCH_AHEAD]
-            tasks.extend(asyncio.ensure_future(storage.chunk(c)) for c in ahead)
-            yield chunk, await tasks.pop(0)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _resolved() -> asyncio.Future[int]:

@@ -31,6 +31,7 @@ Pipeline = tuple[wgpu.GPUComputePipeline, wgpu.GPUBindGroupLayout]
 class Dispatch:
     """One step with its GPU objects; `grid` stays symbolic."""
 
+    kernel: str
     pipeline: wgpu.GPUComputePipeline
     bind_group: wgpu.GPUBindGroup
     grid: tuple[Expr, Expr, Expr]
@@ -204,7 +205,7 @@ def _dispatch(
     group_key = (key, step.bindings, step.uniforms)
     if group_key not in groups:
         groups[group_key] = _bind_group(device, replay, step, layout)
-    return Dispatch(pipeline, groups[group_key], step.grid)
+    return Dispatch(step.kernel, pipeline, groups[group_key], step.grid)
 
 
 def _bind_group(

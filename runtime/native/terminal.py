@@ -186,6 +186,28 @@ def print_bench(result: Mapping[str, Any]) -> None:
         if choice["milliseconds"] or choice["forced"]:
             console.print(_choice_line(name, choice), highlight=False, soft_wrap=True)
 
+    for phase, times in result.get("profile", {}).items():
+        console.print()
+        console.print(_profile_table(phase, times))
+
+
+def _profile_table(phase: str, times: Mapping[str, Any]) -> Table:
+    """Device time by kernel, the slowest first."""
+    tokens = "one token" if times["tokens"] == 1 else f"{times['tokens']} tokens at once"
+    title = f"{phase}: {times['microseconds'] / 1000:.2f} ms on the device for {tokens}"
+    table = Table("kernel", title=title, title_justify="left", box=None)
+    for name in ("dispatches", "each, µs", "together, µs", "share"):
+        table.add_column(name, justify="right")
+    for row in times["kernels"]:
+        table.add_row(
+            row["kernel"],
+            f"{row['dispatches']:g}",
+            f"{row['microseconds_each']:.1f}",
+            f"{row['microseconds']:.0f}",
+            f"{row['share']:.1%}",
+        )
+    return table
+
 
 def _choice_line(name: str, choice: Mapping[str, Any]) -> str:
     times = ", ".join(f"{entry} {ms:.3f} ms" for entry, ms in choice["milliseconds"].items())

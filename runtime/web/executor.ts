@@ -6,19 +6,18 @@
 
 import { Device, requireFit } from "./device.ts";
 import { ModelpressError } from "./errors.ts";
+import type { Symbols } from "./expr.ts";
 import type { DeviceInfo } from "./facts.ts";
 import type { Plan, WeightIndex } from "./formats.ts";
 import type { Buffers } from "./program.ts";
 import { makeBuffers, Program, sortOut } from "./program.ts";
 import type { OnCompiled } from "./pipelines.ts";
 import { Pipelines } from "./pipelines.ts";
+import { timeDispatches } from "./profile.ts";
 import { Readback } from "./readback.ts";
 import type { Storage } from "./storage.ts";
 import type { UploadOptions } from "./upload.ts";
 import { uploadWeights } from "./upload.ts";
-
-/** Symbols as they come over from Python. */
-export type SymbolRecord = { readonly [name: string]: number };
 
 export interface PrepareOptions {
   /** All of the plan's by default. */
@@ -101,24 +100,26 @@ export class Executor {
     device.gpu.queue.writeBuffer(program.buffer(buffer), offset, data);
   }
 
-  submit(entries: readonly string[], symbols: SymbolRecord): void {
+  submit(entries: readonly string[], symbols: Symbols): void {
     const { device, program } = this.#ready();
+    const batch = program.batch(entries);
     const refused = device.queue(() => {
-      const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
-      program.encode(encoder, entries, new Map(Object.entries(symbols)));
+      const encoder = device.gpu.createCommandEncoder(batch.descriptor);
+      batch.encode(encoder, symbols);
       device.gpu.queue.submit([encoder.finish()]);
     });
     void refused.then((error) => device.note(error));
   }
 
   /** `submit`, then the first i32 of `read`; at most 8 in flight, resolved in order. */
-  step(entries: readonly string[], symbols: SymbolRecord, read: string): Promise<number> {
+  step(entries: readonly string[], symbols: Symbols, read: string): Promise<number> {
     const { device, program, readback } = this.#ready();
+    const batch = program.batch(entries);
     const slot = readback.take();
     try {
       const refused = device.queue(() => {
-        const encoder = device.gpu.createCommandEncoder({ label: entries.join("+") });
-        program.encode(encoder, entries, new Map(Object.entries(symbols)));
+        const encoder = device.gpu.createCommandEncoder(batch.descriptor);
+        batch.encode(encoder, symbols);
         encoder.copyBufferToBuffer(program.buffer(read), 0, slot, 0, 4);
         device.gpu.queue.submit([encoder.finish()]);
       });
@@ -127,6 +128,16 @@ export class Executor {
       readback.give(slot);
       throw error;
     }
+  }
+
+  /** Runs `entries` with every dispatch in a pass of its own: its kernel, and microseconds. */
+  async profile(
+    entries: readonly string[], symbols: Symbols,
+  ): Promise<[kernel: string, microseconds: number][]> {
+    const { device, program } = this.#ready();
+    const times = await timeDispatches(device, program.batch(entries).busy(symbols));
+    device.check();
+    return times;
   }
 
   /** Bytes of a buffer after everything queued so far. */

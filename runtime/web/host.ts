@@ -62,6 +62,11 @@ export class HostExecutor {
     return this.#executor.step(namesOf(entries), symbolsOf(symbols), read);
   }
 
+  /** Pairs of kernel and microseconds, as JSON. */
+  async profile(entries: string, symbols: string): Promise<string> {
+    return JSON.stringify(await this.#executor.profile(namesOf(entries), symbolsOf(symbols)));
+  }
+
   read(buffer: string, nbytes: number, offset: number): Promise<Uint8Array> {
     return this.#executor.read(buffer, nbytes, offset);
   }

@@ -1,21 +1,15 @@
 /** A plan on the device: buffers, bind groups and, for each entry, the dispatches to encode. */
 
+import type { Dispatch, Entry } from "./batch.ts";
+import { Batch } from "./batch.ts";
 import type { Device } from "./device.ts";
 import { translate } from "./device.ts";
 import { ModelpressError } from "./errors.ts";
-import type { Compiled, Symbols } from "./expr.ts";
-import { compileExpr, evaluate } from "./expr.ts";
+import { Cells, compileExpr, evaluate } from "./expr.ts";
 import type { Plan, Step } from "./formats.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { pipelineKey } from "./pipelines.ts";
 import { Uniforms } from "./uniforms.ts";
-
-/** One dispatch, ready to encode. */
-interface Dispatch {
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly grid: readonly [Compiled, Compiled, Compiled];
-}
 
 /** Entries whose steps can all be dispatched, by name, and what with. */
 export interface Ready {
@@ -48,7 +42,7 @@ export type Buffers = ReadonlyMap<string, GPUBuffer>;
 
 /** The buffers of `plan`; `pages` sizes the KV cache. `out_of_memory` names the plan. */
 export async function makeBuffers(device: Device, plan: Plan, pages: number): Promise<Buffers> {
-  const symbols = new Map([["pages", pages]]);
+  const symbols = { pages };
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
   const buffers = new Map<string, GPUBuffer>();
   try {
@@ -70,10 +64,11 @@ export class Program {
   readonly plan: Plan;
   readonly buffers: Buffers;
   readonly #uniforms: Uniforms;
-  readonly #entries: ReadonlyMap<string, readonly Dispatch[]>;
+  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #batches = new Map<string, Batch>();
 
   private constructor(
-    plan: Plan, buffers: Buffers, uniforms: Uniforms, entries: Map<string, readonly Dispatch[]>,
+    plan: Plan, buffers: Buffers, uniforms: Uniforms, entries: ReadonlyMap<string, Entry>,
   ) {
     this.plan = plan;
     this.buffers = buffers;
@@ -82,22 +77,28 @@ export class Program {
   }
 
   /** Makes every bind group of the entries in `ready` once. */
-  static async build(
-    device: Device, plan: Plan, buffers: Buffers, { entries, pipelines }: Ready,
-  ): Promise<Program> {
+  static async build(device: Device, plan: Plan, buffers: Buffers, ready: Ready): Promise<Program> {
     return device.scoped(`the bindings of ${plan.model}`, () => {
-      const uniforms = new Uniforms(device, entries);
+      const steps = [...ready.entries.values()].flat();
+      const uniforms = new Uniforms(device, steps, new Cells());
       const groups = new Map<string, GPUBindGroup>();
-      const dispatch = (step: Step): Dispatch => {
-        const { pipeline, layout } = need(pipelines, pipelineKey(step), "kernel");
+      const dispatch = (step: Step, cells: Cells): Dispatch => {
+        const { pipeline, layout } = need(ready.pipelines, pipelineKey(step), "kernel");
         const key = JSON.stringify([pipelineKey(step), step.bindings, step.uniforms]);
         const group = groups.get(key) ?? bind(device, step, layout, buffers, uniforms);
         groups.set(key, group);
         const [x, y, z] = step.grid;
-        return { pipeline, group, grid: [compileExpr(x), compileExpr(y), compileExpr(z)] };
+        const grid = { x: cells.of(x), y: cells.of(y), z: cells.of(z) };
+        return { kernel: step.kernel, pipeline, group, ...grid };
       };
-      const lists = new Map([...entries].map(([name, steps]) => [name, steps.map(dispatch)]));
-      return new Program(plan, buffers, uniforms, lists);
+      const entries = new Map<string, Entry>();
+      for (const [name, steps] of ready.entries) {
+        // Entries have cells of their own: not all are given the same symbols.
+        const cells = new Cells();
+        const dispatches = steps.map((step) => dispatch(step, cells));
+        entries.set(name, { dispatches, cells, varying: uniforms.varying(steps, cells) });
+      }
+      return new Program(plan, buffers, uniforms, entries);
     });
   }
 
@@ -105,27 +106,16 @@ export class Program {
     return need(this.buffers, name, "buffer");
   }
 
-  /** Queues the uniforms of `entries` and encodes their dispatches in one pass. */
-  encode(
-    encoder: GPUCommandEncoder, queued: readonly string[], symbols: Symbols,
-  ): void {
-    const lists = queued.map((name) => need(this.#entries, name, "entry"));
-    this.#uniforms.write(queued, symbols);
-    const pass = encoder.beginComputePass({ label: queued.join("+") });
-    let current: GPUComputePipeline | undefined;
-    for (const list of lists) {
-      for (const { pipeline, group, grid } of list) {
-        const x = evaluate(grid[0], symbols);
-        const y = evaluate(grid[1], symbols);
-        const z = evaluate(grid[2], symbols);
-        if (x === 0 || y === 0 || z === 0) continue;
-        if (pipeline !== current) pass.setPipeline(pipeline);
-        current = pipeline;
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(x, y, z);
-      }
+  /** What a submit of the entries `queued` replays. */
+  batch(queued: readonly string[]): Batch {
+    const key = queued.join("+");
+    let batch = this.#batches.get(key);
+    if (!batch) {
+      const entries = queued.map((name) => need(this.#entries, name, "entry"));
+      batch = new Batch(key, entries, this.#uniforms);
+      this.#batches.set(key, batch);
     }
-    pass.end();
+    return batch;
   }
 
   destroy(): void {

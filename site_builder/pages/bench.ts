@@ -16,6 +16,8 @@ interface BenchOptions {
   readonly choices?: Readonly<Record<string, string>>;
   /** Tests and measures the device again first. */
   readonly retune?: boolean;
+  /** Times every kernel as well; the browser may round the times. */
+  readonly profile?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -35,6 +37,19 @@ interface Choice {
   readonly milliseconds: Readonly<Record<string, number>>;
 }
 
+/** Device time by kernel, the slowest first. */
+interface Profile {
+  readonly tokens: number;
+  readonly microseconds: number;
+  readonly kernels: readonly {
+    readonly kernel: string;
+    readonly dispatches: number;
+    readonly microseconds_each: number;
+    readonly microseconds: number;
+    readonly share: number;
+  }[];
+}
+
 interface BenchResult {
   readonly id: string;
   readonly variant: string;
@@ -45,6 +60,7 @@ interface BenchResult {
   /** How this device computes "prefill" and "decode", and what that was chosen from. */
   readonly choices: Readonly<Record<string, Choice>>;
   readonly runs: readonly Run[];
+  readonly profile?: { readonly decode: Profile; readonly prefill: Profile };
 }
 
 declare global {
@@ -61,12 +77,12 @@ const results: BenchResult[] = [];
 /** Measures model `id`; rejects with the engine's error. One at a time: each owns the device. */
 async function measure(id: string, options: BenchOptions = {}): Promise<BenchResult> {
   const { prompt = 512, new: added = 128, runs = 3, variant = "auto", weights = "synthetic" } = options;
-  const { choices = {}, retune = false } = options;
+  const { choices = {}, retune = false, profile = false } = options;
   const signal = options.signal ? { signal: options.signal } : {};
   let engine: Engine | undefined;
   try {
     engine = await startEngine({ variant, weights, choices, retune, ...signal });
-    const request = { id, prompt, new: added, runs };
+    const request = { id, prompt, new: added, runs, profile };
     const clock = new PageClock();
     const onProgress = (progress: Progress): void => clock.note(progress);
     const done = await engine.bench(request, { onProgress, ...signal });

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 
 from runtime.abort import AbortSignal
 from runtime.api import Api
-from runtime.fake import FakeStorage, fake_tokenizer
-from runtime.fake_executor import FakeExecutor, NextToken
+from runtime.fake import FakeStorage, NextToken, fake_tokenizer
+from runtime.fake_executor import FakeExecutor
 from runtime.fake_hub import fake_hub
 from runtime.host import Host
 from runtime.notes import MemoryNotes

@@ -11,7 +11,7 @@ import pytest
 from runtime.abort import AbortSignal
 from runtime.api import error_body, error_status
 from runtime.errors import ModelpressError
-from runtime.fake_executor import reply
+from runtime.fake import reply
 from runtime.fake_hub import fake_hub, fake_plan
 
 from .conftest import Desk, OpenDesk, request

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from runtime.abort import AbortSignal
+from runtime.device_time import time_steps
 from runtime.errors import ModelpressError
 from runtime.executor import DeviceInfo
-from runtime.fake_executor import FakeExecutor, hashed_token, reply
+from runtime.fake import hashed_token, reply
+from runtime.fake_executor import FakeExecutor
 from runtime.fake_hub import fake_plan
 from runtime.fit import choose_context, memory_by_role
 from runtime.pace import SMALLEST
@@ -224,7 +226,7 @@ async def test_logits_come_for_every_position() -> None:
 async def test_timing_steps_disturbs_nothing() -> None:
     session = await open_session(FakeExecutor())
     await run(session, range(30))
-    assert await session.time_steps(8) > 0
+    assert await time_steps(session, 8) > 0
     assert await run(session, range(32)) == greedy_reference(range(32), 20)
 
 

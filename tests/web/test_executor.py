@@ -170,6 +170,23 @@ def test_only_the_kernels_of_the_entries_asked_for_are_compiled(page: Page) -> N
     }
 
 
+def test_a_profile_names_the_kernel_of_every_dispatch_that_has_work(page: Page) -> None:
+    found = run(
+        page,
+        counter(),
+        """
+        const idle = await executor.profile(['count', 'copy'], {n: 0});
+        const busy = await executor.profile(['count', 'copy', 'count'], {n: 1});
+        return {idle, busy, total: await executor.step(['count'], {}, 'total')};
+        """,
+    )
+    assert isinstance(found, dict)
+    assert [kernel for kernel, _ in found["idle"]] == ["count"]
+    assert [kernel for kernel, _ in found["busy"]] == ["count", "copy", "count"]
+    assert all(microseconds >= 0 for _, microseconds in found["busy"])
+    assert found["total"] == 4
+
+
 def test_a_refused_command_is_an_error_of_that_step_and_not_of_the_next(page: Page) -> None:
     codes = run(
         page,

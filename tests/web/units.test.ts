@@ -14,7 +14,7 @@ import { signature } from "../../runtime/web/pipelines.ts";
 import { SharedWork } from "../../runtime/web/shared_work.ts";
 import { inLanes, piecesOf } from "../../runtime/web/upload.ts";
 
-const SYMBOLS = new Map([["n", 37], ["pos", 100]]);
+const SYMBOLS = { n: 37, pos: 100 };
 const value = (expr: Expr): number => evaluate(compileExpr(expr), SYMBOLS);
 
 test("an expression without symbols is a number from the start", () => {

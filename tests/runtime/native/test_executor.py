@@ -197,3 +197,14 @@ async def test_an_adapter_that_is_not_there_is_an_error_listing_what_is(drivers:
     with pytest.raises(ModelpressError, match="llvmpipe") as caught:
         await WgpuExecutor(adapter="no such card").device()
     assert caught.value.code == "no_webgpu"
+
+
+async def test_a_profile_names_the_kernel_of_every_dispatch_that_has_work(
+    executor: WgpuExecutor,
+) -> None:
+    await prepare(executor, accumulate_plan())
+    assert await executor.profile(("bump",), {"pos": 0}) == []
+    times = await executor.profile(("twice", "bump"), {"pos": 3})
+    assert [kernel for kernel, _ in times] == ["bump"] * 3
+    assert all(microseconds > 0 for _, microseconds in times)
+    assert struct.unpack("<i", await executor.read("token", 4)) == (21,)
