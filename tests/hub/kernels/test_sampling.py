@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hub.kernels import PROFILES, KernelSequence, Op, kernel_for
+from hub.kernels import PROFILES, KernelSequence, Op, dispatches, kernel_for
 from hub.kernels import reference_sampling as reference
 from hub.kernels.reference_sampling import PROMPT_BIT, Sampler
 from tests.hub.kernels.adapter_process import AdapterProcess
@@ -125,8 +126,16 @@ CUTS = {
     "penalties": Sampler(
         top_p=0.95, frequency_penalty=0.3, presence_penalty=-0.4, repetition_penalty=1.3, seed=30
     ),
+    "more-than-all": Sampler(top_k=2**20, top_p=0.999999, min_p=1e-6, seed=31),
+    "sliver": Sampler(temperature=0.7, top_p=1e-4, min_p=0.5, seed=32),
 }
 FORMS = ("flat", "equal", "zipf", "peaked", "certain")
+LARGE = [
+    pytest.param(("lavapipe", name), id=name, marks=pytest.mark.gpu)
+    for name in ("software", "base")
+]
+ODD_FORMS = ("two-valued", "lifted", "masked", "huge")
+"""Bins of equal width part these badly, or logits are no usual numbers."""
 
 
 def shaped(rng: np.random.Generator, form: str, vocab: int) -> Array:
@@ -137,15 +146,45 @@ def shaped(rng: np.random.Generator, form: str, vocab: int) -> Array:
         return np.full(vocab, -2.5, np.float32)
     if form == "zipf":
         return np.asarray(-1.3 * np.log(1 + rng.permutation(vocab)), np.float32)
+    if form == "two-valued":
+        return np.where(rng.random(vocab) < 0.2, 0.01, 0).astype(np.float32)
+    if form == "lifted":
+        return np.where(np.arange(vocab) == 77, 3, normal(rng, vocab) * 0.01).astype(np.float32)
+    if form == "masked":
+        return np.where(rng.random(vocab) < 0.9, -np.inf, normal(rng, vocab)).astype(np.float32)
+    if form == "huge":
+        large = normal(rng, vocab) * 1e37
+        return np.where(rng.random(vocab) < 0.5, -1e38, large).astype(np.float32)
     logits = normal(rng, vocab) * 2
     logits[rng.integers(0, vocab, 6)] += 14 if form == "peaked" else 200
     return logits
 
 
-@pytest.mark.parametrize(("form", "vocab"), [*((f, 128256) for f in FORMS), ("peaked", 262144)])
+def test_all_profiles_of_a_gpu_share_the_texts() -> None:
+    """So that one of them stands for all where trying is slow."""
+    names = [name for name, profile in PROFILES.items() if not profile.software]
+    bodies = set()
+    for name in names:
+        kernel = kernel_for(Op("sample", {"vocab": 50000}), PROFILES[name])
+        assert kernel is not None
+        bodies.add(tuple(part.wgsl.split("\n", 1)[1] for part in dispatches(kernel)))
+    assert len(names) > 1 and len(bodies) == 1
+
+
+@pytest.mark.parametrize("trial", LARGE, indirect=True)
+@pytest.mark.parametrize(("form", "vocab"), [*((f, 151936) for f in FORMS), ("peaked", 262144)])
 def test_a_large_vocabulary_is_cut_where_the_reference_cuts_it(
     trial: Trial, form: str, vocab: int
 ) -> None:
+    check_cuts(trial, form, vocab)
+
+
+@pytest.mark.parametrize("form", ODD_FORMS)
+def test_odd_logits_are_cut_where_the_reference_cuts_them(base_trial: Trial, form: str) -> None:
+    check_cuts(base_trial, form, 50000)
+
+
+def check_cuts(trial: Trial, form: str, vocab: int) -> None:
     rng = np.random.default_rng(vocab + len(form))
     counts = random_counts(rng, vocab)
     ties = 0
@@ -162,34 +201,80 @@ def test_a_large_vocabulary_is_cut_where_the_reference_cuts_it(
     assert ties <= 1
 
 
+@pytest.mark.parametrize("filling", [-np.inf, np.nan])
+def test_where_nothing_can_be_drawn_the_token_is_one_of_the_vocabulary(
+    base_trial: Trial, filling: float
+) -> None:
+    for sampler in (CUTS["none"], CUTS["usual"], CUTS["top-k-40"]):
+        arrays = [np.full(1000, filling, np.float32), sampler.words()]
+        arrays += [np.zeros(1000, np.uint32), np.zeros(1, np.int32)]
+        left, token = base_trial.run("sample", arrays, attrs={"vocab": 1000}, pos=7)
+        assert 0 <= token[0] < 1000 and left[token[0]] == 1 == left.sum()
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("form", FORMS)
-def test_narrowing_loses_nothing_that_may_be_drawn(
-    adapters: dict[str, AdapterProcess], form: str
-) -> None:
-    """And it leaves few where a few tokens have the mass: the last step is one workgroup."""
+def test_bins_hold_all_that_may_be_drawn(adapters: dict[str, AdapterProcess], form: str) -> None:
+    """In the order of the values, with what the last step wants to know of them."""
     vocab, lavapipe = 50000, adapters["lavapipe"]
     rng = np.random.default_rng(len(form))
     logits, counts = shaped(rng, form, vocab), random_counts(rng, vocab)
     kernel = kernel_for(Op("sample", {"vocab": vocab}), PROFILES["base"])
     assert isinstance(kernel, KernelSequence)
-    (adjust, _), (narrow, _), _ = kernel.kernels
-    values, shares, candidates, found = (np.zeros(n // 4, np.uint32) for n in kernel.scratch[:4])
+    (adjust, _), (sort, _), _ = kernel.kernels
+    sizes = kernel.scratch_nbytes({})
+    scratch = [np.full(nbytes // 4, 0xA5A5A5A5, np.uint32) for nbytes in sizes]
     for name, sampler in CUTS.items():
-        if sampler.top_k == 0 and sampler.top_p == 1:
-            continue
         words = sampler.words()
-        made = lavapipe.run(adjust, [logits, words, counts, values, shares], {"pos": 0})
-        pairs, each = lavapipe.run(narrow, [words, *made, candidates, found], {"pos": 0})
-        segments = pairs.reshape(len(each) // 2 - 1, -1, 2)
-        numbers = each.reshape(-1, 2)[:-1, 0]
-        kept = np.concatenate([s[:n, 1] for s, n in zip(segments, numbers, strict=True)])
-        assert len(set(kept)) == len(kept) and (np.diff(kept // segments.shape[1]) >= 0).all()
-        may = np.flatnonzero(reference.allowed(logits, sampler, counts))
-        lost = np.setdiff1d(may, kept)
-        assert not len(lost), (name, lost[:5], len(may), len(kept))
-        if form in ("peaked", "certain") and name in ("usual", "top-k-40"):
-            assert len(kept) < 2048, (name, len(kept))
+        made = lavapipe.run(adjust, [logits, words, counts, *scratch[:2], scratch[4]], {"pos": 7})
+        operands = [words, *made[:2], *scratch[2:4], made[2]]
+        found = [lavapipe.run(sort, operands, {"pos": 7}) for _ in range(2)]
+        bins = Bins.read(*found[0])
+        assert (found[0][1] == found[1][1]).all() and (found[0][2] == found[1][2]).all()
+        assert len(set(bins.tokens)) == len(bins.tokens), name
+        lost = np.setdiff1d(np.flatnonzero(reference.allowed(logits, sampler, counts)), bins.tokens)
+        # What is 80 below the peak is never drawn, even where there are fewer than k others.
+        assert not len(lost) or made[0].view(np.float32)[lost].max() < bins.peak - 80, name
+        bins.check(made[0].view(np.float32)[:vocab], reference.gumbel(vocab, sampler.seed, 7))
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """What the second step found: tokens of all workgroups with the numbers of their bins."""
+
+    tokens: Array
+    numbers: Array
+    table: Array
+    tally: Array
+
+    @classmethod
+    def read(cls, sorted_: Array, table: Array, tally: Array) -> Bins:
+        rows = table.reshape(-1, 256, 4)
+        places = sorted_.reshape(len(rows), -1, 2)[:, :, 1]
+        assert (rows[:, 0, 0] == 0).all() and (rows[:, 1:, 0] == rows[:, :-1, 1]).all()
+        tokens = np.concatenate([p[:n] for p, n in zip(places, rows[:, -1, 1], strict=True)])
+        each = [np.repeat(np.arange(256), row[:, 1] - row[:, 0]) for row in rows]
+        return cls(tokens, np.concatenate(each), rows, tally)
+
+    @property
+    def peak(self) -> float:
+        return float(self.tally[512:513].view(np.float32)[0])
+
+    def check(self, values: Array, noise: Array) -> None:
+        """Against the adjusted values and the noise of all tokens."""
+        mine, weights = values[self.tokens], np.exp(values[self.tokens].astype(float) - self.peak)
+        assert (np.diff(mine[np.lexsort((-mine, self.numbers))]) <= 0).all()
+        assert (self.tally[:256] == np.bincount(self.numbers, minlength=256)).all()
+        mass = np.exp(values.astype(float) - self.peak).sum()
+        masses = np.bincount(self.numbers, weights / mass, 256)
+        assert np.abs(self.tally[256:512] / 4.29e9 - masses).max() < 1e-6
+        for bin_ in (1, 100, 255):
+            before = self.numbers < bin_
+            best = self.table[:, bin_, 2].argmax()
+            assert before.any() == (self.table[best, bin_, 2] > 0)
+            scores = mine[before] + noise[self.tokens[before]]
+            token = self.table[best, bin_, 3]
+            assert not before.any() or scores.max() - (values[token] + noise[token]) < TIE
 
 
 def test_a_draw_depends_on_seed_and_position_alone(trial: Trial) -> None:
