@@ -31,7 +31,8 @@ QUEUED_STEPS = 16
 
 @dataclass(frozen=True, slots=True)
 class BenchRequest:
-    """`prompt` tokens in, `new` tokens out, `runs` times, with model `id`."""
+    """`prompt` tokens in, `new` tokens out, `runs` times, with model `id`; greedy unless the
+    temperature says otherwise."""
 
     id: str
     prompt: int = 512
@@ -39,11 +40,18 @@ class BenchRequest:
     runs: int = 3
     profile: bool = False
     """Whether to time every kernel as well."""
+    temperature: float = 0.0
+    top_p: float = 1.0
 
     def __post_init__(self) -> None:
         for name, low, high in (("prompt", 1, 2**20), ("new", 2, 2**20), ("runs", 1, 100)):
             if not low <= getattr(self, name) <= high:
                 raise bad_param(name, f"{name} must lie between {low} and {high}")
+        self.params()
+
+    def params(self) -> SamplingParams:
+        """How tokens are drawn; "bad_request" for what cannot be."""
+        return SamplingParams(temperature=self.temperature, top_p=self.top_p, seed=1)
 
 
 async def bench(
@@ -91,7 +99,7 @@ async def _run(
     # A different prompt each run, so that no run finds the one before in the cache.
     vocab = model.session.plan.vocab_size
     prompt = tuple((index + 1 + 7919 * i) % vocab for i in range(request.prompt))
-    generation = Generation(prompt, SamplingParams(temperature=0.0), max_tokens=request.new)
+    generation = Generation(prompt, request.params(), max_tokens=request.new)
     on_progress(Progress("prefill", 0, request.prompt, "tokens"))
     started = time.perf_counter()
     tokens = model.session.generate(generation, signal=signal)

@@ -144,6 +144,10 @@ def bench(
     profile: Annotated[
         bool, typer.Option("--profile", help="Time every kernel on the device as well.")
     ] = False,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, max=2.0, help="0 takes the likeliest token.")
+    ] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
     browser: Annotated[
         bool, typer.Option("--browser/--native", help="In headless Chromium, or in this process.")
     ] = False,
@@ -153,7 +157,7 @@ def bench(
     from ..bench import BenchRequest
     from .terminal import print_bench
 
-    request = BenchRequest(id, prompt, new, runs, profile)
+    request = BenchRequest(id, prompt, new, runs, profile, temperature, top_p)
     options = dataclasses.replace(
         _options(scheme, variant, None, synthetic), choices=_choices(choice or []), retune=retune
     )

@@ -18,6 +18,9 @@ interface BenchOptions {
   readonly retune?: boolean;
   /** Times every kernel as well; the browser may round the times. */
   readonly profile?: boolean;
+  /** 0, the default, takes the likeliest token. */
+  readonly temperature?: number;
+  readonly top_p?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -78,11 +81,12 @@ const results: BenchResult[] = [];
 async function measure(id: string, options: BenchOptions = {}): Promise<BenchResult> {
   const { prompt = 512, new: added = 128, runs = 3, variant = "auto", weights = "synthetic" } = options;
   const { choices = {}, retune = false, profile = false } = options;
+  const { temperature = 0, top_p = 1 } = options;
   const signal = options.signal ? { signal: options.signal } : {};
   let engine: Engine | undefined;
   try {
     engine = await startEngine({ variant, weights, choices, retune, ...signal });
-    const request = { id, prompt, new: added, runs, profile };
+    const request = { id, prompt, new: added, runs, profile, temperature, top_p };
     const clock = new PageClock();
     const onProgress = (progress: Progress): void => clock.note(progress);
     const done = await engine.bench(request, { onProgress, ...signal });
