@@ -69,7 +69,7 @@ def test_packed_matmul_writes_its_columns_and_no_others(
     bias, residual = normal(rng, out_cols), normal(rng, 1, out_cols)
     buffers = matrix(rng, scheme, rows, cols)
     weight = reference.dequantize(scheme, buffers, rows, cols)
-    attrs: Attrs = {"scheme": scheme, "cols": cols, "parts": f"{start}:{rows}"}
+    attrs: dict[str, Any] = {"scheme": scheme, "cols": cols, "parts": f"{start}:{rows}"}
     attrs |= {"out_cols": out_cols, "encoding": encoding, "results": "out", "bias": biased}
     attrs["epilogue"] = "add" if added else "none"
     arrays = [pack_row(x[0], None, encoding), *buffers]
@@ -123,7 +123,7 @@ def test_decode_attention_rotates_appends_attends_and_packs(
     case: Case = CASES[name]
     rng, cols = np.random.default_rng(7), case.heads * case.head_dim
     rope = normal(rng, max(case.positions) + 1, case.head_dim)
-    attrs: Attrs = case.attrs(gpu_trial) | {"window": case.window, "scale": 0.1}
+    attrs: dict[str, Any] = {**case.attrs(gpu_trial), "window": case.window, "scale": 0.1}
     attrs |= {"encoding": encoding, "context": len(rope)}
     for pos in case.positions:
         table, keys, values = case.cache(rng, gpu_trial, pos + 1)
@@ -154,7 +154,8 @@ def test_a_matrix_in_parts_fills_one_row(gpu_trial: Trial) -> None:
     rng, cols, spans = np.random.default_rng(11), 96, ((0, 40), (40, 8), (48, 17))
     parts = [matrix(rng, "q4", rows, cols) for _, rows in spans]
     x, bias = normal(rng, 1, cols), normal(rng, 65)
-    attrs: Attrs = {"scheme": "q4", "cols": cols, "out_cols": 65, "encoding": "i16", "bias": True}
+    attrs: dict[str, Any] = {"scheme": "q4", "cols": cols, "out_cols": 65, "encoding": "i16"}
+    attrs["bias"] = True
     attrs |= {"parts": ";".join(f"{s}:{r}" for s, r in spans), "results": "out"}
     arrays = [pack_row(x[0], None, "i16"), *(b for part in parts for b in part)]
     (got,) = gpu_trial.run("packed_matmul", [*arrays, bias, normal(rng, 1, 65)], attrs=attrs)
