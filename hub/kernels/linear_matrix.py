@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from runtime.plan import Expr
 
 from ..schemes import GROUP
-from .kernel import KernelSequence, Op, Profile, ceil_div, symbols, times
+from .kernel import KernelSequence, LibraryKernel, Op, Profile, ceil_div, symbols, times
 from .template import render
 
 SIDE = 16
@@ -47,47 +47,85 @@ class MatrixTile:
         }
 
 
-TILE = MatrixTile(tokens=128, rows=32, deep=2, wide=2)
-"""Measured on an NVIDIA H200."""
+LARGE = MatrixTile(tokens=256, rows=32, deep=4, wide=2)
+SMALL = MatrixTile(tokens=128, rows=32, deep=2, wide=2)
+"""Measured on an NVIDIA H200 with 512 tokens."""
+MANY_ROWS = 4096
+"""From here on there are workgroups enough of LARGE tiles, as far as tokens fill them."""
+MANY_COLS = 4096
+"""Beyond it a sum of all products would be off by more than 2e-5."""
 
 
 def matrix_product(
     op: Op, profile: Profile, values: Mapping[str, object], *, outputs: int, bias: int, out: int
 ) -> KernelSequence:
     """`matmul` or `gate_up` of n tokens, whose template is told `values`; `bias` and `out` are the
-    numbers of the op's first argument after the weights and of its last."""
-    cols, gated = op.integer("cols"), bool(values["gated"])
-    halves = render(
+    numbers of the op's first argument after the weights and of its last.
+
+    Tokens that do not fill a LARGE tile go into SMALL ones.
+    """
+    cols, halved = op.integer("cols"), 2 if values["gated"] else 1
+    arguments = (out + 1, out + 2, *range(1, out + 1))
+    # The row itself makes way for its halves and its scale.
+    told = {**values, "bias_binding": bias + 1, "out_binding": out + 1}
+    product = _Product(op, profile, told, outputs, halved)
+    n, size = op.tokens, Expr(LARGE.tokens)
+    products: tuple[LibraryKernel, ...]
+    if outputs * halved >= MANY_ROWS:
+        tail = ceil_div(Expr(("%", n, size)), SMALL.tokens)
+        products = (
+            product.kernel(LARGE, Expr(("//", n, size)), part="matrix", apart=cols > MANY_COLS),
+            product.kernel(SMALL, tail, part="matrix_tail", after=LARGE.tokens),
+        )
+    else:
+        products = (product.kernel(SMALL, ceil_div(n, SMALL.tokens), part="matrix"),)
+    padded = times(ceil_div(n, SMALL.tokens), SMALL.tokens)
+    return KernelSequence(
+        ((_halves(op, profile), (0, out + 1, out + 2)), *((p, arguments) for p in products)),
+        (times(padded, 4 * cols), times(padded, 4)),
+    )
+
+
+def _halves(op: Op, profile: Profile) -> LibraryKernel:
+    """x f32[n, cols], then halves f16 and scales f32[n], as its template lays them out."""
+    return render(
         op,
         profile,
         template="halves",
-        values={"groups": cols // GROUP, "threads": HALVES_THREADS},
+        values={"groups": op.integer("cols") // GROUP, "threads": HALVES_THREADS},
         grid=(op.tokens, Expr(1), Expr(1)),
         writes=(1, 2),
         enables=("f16",),
         part="halves",
     )
-    block = TILE.rows // (2 if gated else 1)
-    product = render(
-        op,
-        profile,
-        template="linear_matrix",
-        # The row itself makes way for its halves and its scale.
-        values={
-            **values,
-            **TILE.values(),
-            "outputs_tile": block,
-            "bias_binding": bias + 1,
-            "out_binding": out + 1,
-        },
-        grid=(ceil_div(Expr(outputs), block), ceil_div(op.tokens, TILE.tokens), Expr(1)),
-        writes=(out + 1,),
-        uniforms=symbols("n"),
-        enables=("f16", "subgroups", "chromium_experimental_subgroup_matrix"),
-        part="matrix",
-    )
-    padded = times(ceil_div(op.tokens, TILE.tokens), TILE.tokens)
-    return KernelSequence(
-        ((halves, (0, out + 1, out + 2)), (product, (out + 1, out + 2, *range(1, out + 1)))),
-        (times(padded, 4 * cols), times(padded, 4)),
-    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A matrix product in one tile or another; `halved` rows of a tile make one column."""
+
+    op: Op
+    profile: Profile
+    values: Mapping[str, object]
+    outputs: int
+    halved: int
+
+    def kernel(
+        self, tile: MatrixTile, tiles: Expr, *, part: str, apart: bool = True, after: int = 0
+    ) -> LibraryKernel:
+        """`tiles` of tokens; only those behind the last multiple of `after`, if that is not 0."""
+        block = tile.rows // self.halved
+        shape = tile.values() | {"outputs_tile": block, "apart": apart, "after": after}
+        out = self.values["out_binding"]
+        assert isinstance(out, int)
+        return render(
+            self.op,
+            self.profile,
+            template="linear_matrix",
+            values={**self.values, **shape},
+            grid=(ceil_div(Expr(self.outputs), block), tiles, Expr(1)),
+            writes=(out,),
+            uniforms=symbols("n"),
+            enables=("f16", "subgroups", "chromium_experimental_subgroup_matrix"),
+            part=part,
+        )

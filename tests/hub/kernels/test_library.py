@@ -17,7 +17,7 @@ LLAMA = {
         hidden=8192, heads=64, kv_heads=8, head_dim=256, features=28672, vocab=262144
     ),
 }
-SYMBOLS = {"n": 512, "pos": 8191, "seed": 1}
+SYMBOLS = {"n": 500, "pos": 8191, "seed": 1}
 
 
 def kernels(shape: str, profile: Profile) -> list[tuple[Op, LibraryKernel]]:

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hub.kernels import KernelSequence, dispatches, reference
+from hub.kernels import KernelSequence, dispatches, linear_matrix, reference
+from hub.kernels.linear_matrix import MatrixTile
 from tests.hub.kernels.matrix_emulation import emulated
 from tests.hub.kernels.trial import Attrs, Trial, assert_close, matrix, normal
 
@@ -57,6 +58,30 @@ def test_gate_up_has_the_accuracy_of_floats(
         x, out = normal(rng, n, cols), normal(rng, n, features)
         (got,) = matrix_trial.run("gate_up", [x, *buffers, out], n=n, attrs=attrs, dynamic=True)
         assert_close(got, reference.gate_up(x, weight), CLOSE)
+
+
+@pytest.mark.parametrize("gated", [False, True], ids=["matmul", "gate_up"])
+def test_tokens_that_fill_large_tiles_go_into_them(
+    matrix_trial: Trial, gated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large matrix takes tokens by large tiles, and what is left by small ones (both
+    smaller here than elsewhere: the full ones take half a minute to compile)."""
+    monkeypatch.setattr(linear_matrix, "LARGE", MatrixTile(tokens=64, rows=32, deep=1, wide=2))
+    monkeypatch.setattr(linear_matrix, "SMALL", MatrixTile(tokens=32, rows=32, deep=1, wide=2))
+    monkeypatch.setattr(linear_matrix, "MANY_ROWS", 32)
+    monkeypatch.setattr(linear_matrix, "MANY_COLS", 16 if gated else 64)
+    rng, rows, cols = np.random.default_rng(4), 42, 64
+    outputs = rows // 2 if gated else rows
+    buffers = matrix(rng, "q4", rows, cols)
+    weight = reference.dequantize("q4", buffers, rows, cols)
+    common: Attrs = {"scheme": "q4", "rows": rows, "cols": cols}
+    plain: Attrs = {**common, "start": 0, "out_cols": rows, "epilogue": "none"}
+    op, attrs = ("gate_up", {**common, "activation": "silu"}) if gated else ("matmul", plain)
+    for n in (5, 64, 170):
+        x, out = normal(rng, n, cols), normal(rng, n, outputs)
+        (got,) = matrix_trial.run(op, [x, *buffers, out], n=n, attrs=attrs, dynamic=True)
+        whole = reference.matmul(x, weight, None, normal(rng, n, rows), start=0)
+        assert_close(got, reference.gate_up(x, weight) if gated else whole, CLOSE)
 
 
 @pytest.mark.parametrize("exponent", [-30, -5, 6, 30])
