@@ -56,6 +56,7 @@ from .sampling import bad_param
 __all__ = ["Api", "error_body", "error_status"]
 
 OnProgressScalars = Callable[[str, int, int, str], object]
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 MAX_REQUEST_CHARACTERS = 32_000_000
 
 
@@ -175,4 +176,4 @@ def _progress(callback: OnProgressScalars | None) -> OnProgress:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return ENCODER.encode(value)

@@ -4,7 +4,8 @@ Each run and each token is reported as progress (stages "prefill" and "decode", 
 that a page can take the times where it stands, with nothing excluded.
 
 Every number is wall clock as a caller sees it; `gpu_ms_per_token` is the time of a decode step
-with the queue kept full and nothing read back, which on an idle device is the device's own time.
+with the queue kept full and nothing read back, which on an idle device is the device's own time,
+and `cpu_ms_per_token` the time that the engine itself runs, prompt included.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .abort import AbortSignal
+from .busy import BusyTime
 from .device_time import profile, time_steps
 from .engine import Engine
 from .executor import require_timestamps
@@ -103,7 +105,8 @@ async def _run(
     on_progress(Progress("prefill", 0, request.prompt, "tokens"))
     started = time.perf_counter()
     tokens = model.session.generate(generation, signal=signal)
-    times = await _token_times(tokens, request.new, on_progress)
+    busy = BusyTime()
+    times = await busy.of(_token_times(tokens, request.new, on_progress))
     gpu_s = await time_steps(model.session, min(QUEUED_STEPS, request.new))
     return {
         "prompt_tokens": request.prompt,
@@ -112,6 +115,7 @@ async def _run(
         "prefill_tok_s": round(request.prompt / (times[0] - started), 2),
         "decode_tok_s": round((len(times) - 1) / (times[-1] - times[0]), 2),
         "gpu_ms_per_token": round(gpu_s * 1000, 3),
+        "cpu_ms_per_token": round(busy.seconds * 1000 / len(times), 3),
     }
 
 

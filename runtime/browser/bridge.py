@@ -1,7 +1,7 @@
 """The bridge: requests from the worker's TypeScript in, answers pushed out as JSON texts.
 
-Every request is a task of its own. Answers go through `post(kind, id, text)`; each request ends
-with exactly one "result" or "error". No Python object is left in JavaScript's hands.
+Every request is a task of its own. Answers go through `post(kind, id, text)`, progress through
+`report`; each request ends with exactly one "result" or "error".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import traceback
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from ..abort import AbortSignal
@@ -23,14 +24,17 @@ from .storage import BrowserStorage
 from .tokenizer import tokenizer_factory
 
 Post = Callable[[str, int, str], None]
+Report = Callable[[int, str, int, int, str], None]
+"""A request's id, then stage, done, total and unit."""
 
 
 class Bridge:
     """One Api, spoken to by request ids."""
 
-    def __init__(self, api: Api, post: Post) -> None:
+    def __init__(self, api: Api, post: Post, report: Report) -> None:
         self._api = api
         self._post = post
+        self._report = report
         self._signals: dict[int, AbortSignal] = {}
         # The event loop keeps only weak references to tasks.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,11 +92,7 @@ class Bridge:
         raise AssertionError(method)
 
     def _reporter(self, id: int) -> Callable[[str, int, int, str], None]:
-        def report(stage: str, done: int, total: int, unit: str) -> None:
-            progress = {"stage": stage, "done": done, "total": total, "unit": unit}
-            self._post("progress", id, json.dumps(progress))
-
-        return report
+        return partial(self._report, id)
 
 
 def make_bridge(
@@ -101,6 +101,7 @@ def make_bridge(
     make_tokenizer: Callable[[str, str], Any],
     error_text: Callable[[Any], str],
     post: Post,
+    report: Report,
     options: str,
 ) -> Bridge:
     """The engine over the objects of host.ts; `options` as runtime/api.py reads them."""
@@ -112,7 +113,7 @@ def make_bridge(
         tokenizer=tokenizer_factory(make_tokenizer, translator),
         notes=files,
     )
-    return Bridge(Api(host, options), post)
+    return Bridge(Api(host, options), post, report)
 
 
 def _record(error: ModelpressError) -> str:

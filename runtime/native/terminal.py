@@ -171,7 +171,7 @@ def print_bench(result: Mapping[str, Any]) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    table = Table("prompt", "new", "first token", "prefill", "decode", "device", box=None)
+    table = Table("prompt", "new", "first token", "prefill", "decode", "device", "host", box=None)
     for run in result["runs"]:
         table.add_row(
             str(run["prompt_tokens"]),
@@ -180,6 +180,7 @@ def print_bench(result: Mapping[str, Any]) -> None:
             f"{run['prefill_tok_s']:.1f} tok/s",
             f"{run['decode_tok_s']:.1f} tok/s",
             f"{run['gpu_ms_per_token']:.2f} ms/token",
+            f"{run['cpu_ms_per_token']:.2f} ms/token",
         )
     console.print(table)
     for name, choice in result["choices"].items():

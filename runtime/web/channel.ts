@@ -95,7 +95,7 @@ export class Channel {
       case "progress":
         return this.#pending.get(message.id)?.onProgress?.(message.progress);
       case "chunk":
-        return this.#pending.get(message.id)?.onChunk?.(message.value);
+        return this.#pending.get(message.id)?.onChunk?.(JSON.parse(message.text));
       case "result":
         return this.#settle(message.id)?.resolve(message.value);
       case "error":

@@ -203,9 +203,31 @@ function describe(adapter: GPUAdapter, gpu: GPUDevice): DeviceInfo {
     architecture,
     description,
     driver: navigator.userAgent,
-    features: [...gpu.features].sort(),
+    features: [...gpu.features, ...matrixFeatures(adapter.info)].sort(),
     limits: Object.fromEntries(limits),
   };
+}
+
+/** What plans on subgroup matrices ask besides WebGPU's own feature, in words of the same kind. */
+export function matrixFeatures(info: Partial<MatrixInfo>): string[] {
+  const { subgroupMinSize: least, subgroupMaxSize: most, subgroupMatrixConfigs = [] } = info;
+  const shapes = [...subgroupMatrixConfigs].map(
+    (c) => `subgroup-matrix-${c.componentType}-${c.resultComponentType}-${c.M}x${c.N}x${c.K}`,
+  );
+  return shapes.length > 0 && least === most ? [`subgroup-size-${least}`, ...shapes] : shapes;
+}
+
+/** The part of the adapter's information that is behind Chromium's feature. */
+interface MatrixInfo {
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
+  readonly subgroupMatrixConfigs: readonly {
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }[];
 }
 
 function limit(adapter: GPUAdapter, name: string): number {

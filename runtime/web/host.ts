@@ -1,16 +1,24 @@
 /** What Python sees of the device and the files: plain scalars, texts and bytes, one call a deed.
  *
- * runtime/browser/ adapts these to the engine's protocols. Nothing here keeps a Python object.
+ * runtime/browser/ adapts these to the engine's protocols. The one Python object kept here takes the
+ * results of steps.
  */
 
 import type { Executor } from "./executor.ts";
 import { ModelpressError } from "./errors.ts";
+import type { Symbols } from "./expr.ts";
 import type { Chunk } from "./formats.ts";
 import type { Storage } from "./storage.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** A Python function; gone once the call's signal has fired. */
 export type Report = (stage: string, done: number, total: number, unit: string) => void;
+
+/** The number of a step, its word, and the record of its error as JSON or nothing. */
+type Deliver = (step: number, word: number, error: string) => void;
+
+/** Names and values in turn. */
+type Flat = readonly (string | number)[];
 
 export type OnPlan = (text: string, sha256: string) => void;
 
@@ -19,6 +27,7 @@ const REPORT_INTERVAL_MS = 40;
 export class HostExecutor {
   readonly #executor: Executor;
   readonly #storage: Storage;
+  #deliver: Deliver | undefined;
 
   constructor(executor: Executor, storage: Storage) {
     this.#executor = executor;
@@ -54,16 +63,26 @@ export class HostExecutor {
     this.#executor.write(buffer, data, offset);
   }
 
-  submit(entries: string, symbols: string): void {
+  /** Where the results of steps go. */
+  onAnswer(deliver: Deliver): void {
+    this.#deliver = deliver;
+  }
+
+  /** `symbols` are names and values in turn. */
+  submit(entries: string, ...symbols: Flat): void {
     this.#executor.submit(namesOf(entries), symbolsOf(symbols));
   }
 
-  step(entries: string, symbols: string, read: string): Promise<number> {
-    return this.#executor.step(namesOf(entries), symbolsOf(symbols), read);
+  /** The result comes by `onAnswer` with the number of the step. */
+  step(step: number, entries: string, read: string, ...symbols: Flat): void {
+    this.#executor.step(namesOf(entries), symbolsOf(symbols), read).then(
+      (word) => this.#deliver?.(step, word, ""),
+      (error: unknown) => this.#deliver?.(step, 0, errorText(error)),
+    );
   }
 
   /** Pairs of kernel and microseconds, as JSON. */
-  async profile(entries: string, symbols: string): Promise<string> {
+  async profile(entries: string, ...symbols: Flat): Promise<string> {
     return JSON.stringify(await this.#executor.profile(namesOf(entries), symbolsOf(symbols)));
   }
 
@@ -137,8 +156,10 @@ function namesOf(text: string): string[] {
   return text === "" ? [] : text.split(" ");
 }
 
-function symbolsOf(text: string): { readonly [name: string]: number } {
-  return JSON.parse(text) as { readonly [name: string]: number };
+function symbolsOf(flat: Flat): Symbols {
+  const symbols: { [name: string]: number } = {};
+  for (let at = 0; at < flat.length; at += 2) symbols[String(flat[at])] = Number(flat[at + 1]);
+  return symbols;
 }
 
 /** Reports the first, the last, and at most one every 40 ms between. */

@@ -54,7 +54,8 @@ export type FromWorker =
   /** The script runs: everything after this is reported by messages. */
   | { readonly type: "alive" }
   | { readonly type: "progress"; readonly id: number; readonly progress: Progress }
-  | { readonly type: "chunk"; readonly id: number; readonly value: unknown }
+  /** A piece of a stream, as JSON: parsing it is the page's work, not this worker's. */
+  | { readonly type: "chunk"; readonly id: number; readonly text: string }
   | { readonly type: "result"; readonly id: number; readonly value: unknown }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorRecord }
   /** A trouble that stops nothing, such as a full disk. */

@@ -4,7 +4,6 @@ import type { ErrorRecord } from "./errors.ts";
 import { ModelpressError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import type { EngineInfo } from "./facts.ts";
-import type { Progress } from "./formats.ts";
 import type { OnPlan } from "./host.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
 import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
@@ -20,7 +19,9 @@ interface Bridge {
 }
 
 /** How Python answers: `kind` is a message's type, `text` its JSON. */
-type Post = (kind: "progress" | "chunk" | "result" | "error", id: number, text: string) => void;
+type Post = (kind: "chunk" | "result" | "error", id: number, text: string) => void;
+
+type Report = (id: number, ...progress: [string, number, number, string]) => void;
 
 interface Session {
   readonly storage: Storage;
@@ -67,30 +68,35 @@ function makeBridge(
     hostTokenizer,
     errorText,
     post,
+    report,
     JSON.stringify(options.engine),
   );
 }
 
+const report: Report = (id, stage, done, total, unit) => {
+  send({ type: "progress", id, progress: { stage, done, total, unit } });
+};
+
 const post: Post = (kind, id, text) => {
-  const value: unknown = JSON.parse(text);
   switch (kind) {
-    case "progress":
-      return send({ type: "progress", id, progress: value as Progress });
     case "chunk":
-      return send({ type: "chunk", id, value });
+      return send({ type: "chunk", id, text });
     case "error":
       asksForFacts.delete(id);
-      return send({ type: "error", id, error: value as ErrorRecord });
+      return send({ type: "error", id, error: JSON.parse(text) as ErrorRecord });
     case "result":
-      if (!asksForFacts.delete(id)) return send({ type: "result", id, value });
-      void opening?.then((session) => {
-        send({ type: "result", id, value: { ...(value as object), ...ownFacts(session) } });
-      });
-      return;
+      return sendResult(id, JSON.parse(text));
     default:
       return kind satisfies never;
   }
 };
+
+function sendResult(id: number, value: unknown): void {
+  if (!asksForFacts.delete(id)) return send({ type: "result", id, value });
+  void opening?.then((session) => {
+    send({ type: "result", id, value: { ...(value as object), ...ownFacts(session) } });
+  });
+}
 
 function ownFacts({ storage, start }: Session): Pick<EngineInfo, "cache" | "python"> {
   return { cache: { keeps: storage.keeps }, python: { start } };

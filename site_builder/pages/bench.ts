@@ -31,6 +31,8 @@ interface Run {
   readonly prefill_tok_s: number;
   readonly decode_tok_s: number;
   readonly gpu_ms_per_token: number;
+  /** Time the engine itself runs, Python and JavaScript. */
+  readonly cpu_ms_per_token: number;
 }
 
 interface Choice {

@@ -355,7 +355,7 @@ async def test_bench_reports_every_run(open_desk: OpenDesk) -> None:
     assert [r["new_tokens"] for r in result["runs"]] == [8, 8]
     assert set(result["runs"][0]) == {
         "prompt_tokens", "new_tokens", "ttft_ms", "prefill_tok_s", "decode_tok_s",
-        "gpu_ms_per_token",
+        "gpu_ms_per_token", "cpu_ms_per_token",
     }  # fmt: skip
     with pytest.raises(ModelpressError, match="258 tokens"):
         await desk.api.bench('{"id": "fake", "prompt": 250, "new": 8}')
