@@ -21,9 +21,16 @@ from .schemes import Scheme
 from .tvm_kernels import webgpu_target
 from .weight_specs import WeightSpec
 
-VARIANTS = ("f16+subgroups", "f16", "base", "software")
+VARIANTS = ("matrix", "f16+subgroups", "f16", "base", "software")
 """From most to least demanding; `software` asks what `base` asks, tuned for processors."""
 FEATURES = {
+    "matrix": (
+        "shader-f16",
+        "subgroups",
+        "chromium-experimental-subgroup-matrix",
+        "subgroup-matrix-f16-f32-16x16x16",
+        "subgroup-size-32",
+    ),
     "f16+subgroups": ("shader-f16", "subgroups"),
     "f16": ("shader-f16",),
     "base": (),

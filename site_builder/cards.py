@@ -18,6 +18,8 @@ _FEATURES = {
     "subgroups": "subgroups",
     "subgroup-size-control": "subgroup size control",
     "chromium-experimental-subgroup-matrix": "subgroup matrices",
+    "subgroup-matrix-f16-f32-16x16x16": "16 by 16 squares of 16-bit floats",
+    "subgroup-size-32": "subgroups of 32",
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hub.compile import VARIANTS, compile_plans
+from hub.compile import FEATURES, VARIANTS, compile_plans
 from hub.memory import DEFAULT_LIMITS
 from hub.schemes import SCHEMES
 from runtime.plan import Plan
@@ -36,6 +36,7 @@ def tiny() -> tuple[Plan, ...]:
 def test_variants_come_from_most_to_least_demanding(tiny: tuple[Plan, ...]) -> None:
     assert tuple(plan.variant for plan in tiny) == VARIANTS
     assert [plan.features for plan in tiny] == [
+        FEATURES["matrix"],
         ("shader-f16", "subgroups"),
         ("shader-f16",),
         (),
@@ -49,7 +50,9 @@ def test_decode_is_nine_dispatches_a_layer_and_eight_on_processors(
     for plan in tiny:
         layer = 8 if plan.variant == "software" else 9
         assert len(plan.entries["decode"].steps) == layer * 2 + 3
-        assert len(plan.entries["prefill"].steps) == 8 * 2 + 4
+        # On matrix units every product takes its row apart first.
+        prefill = 12 if plan.variant == "matrix" else 8
+        assert len(plan.entries["prefill"].steps) == prefill * 2 + 4
 
 
 def test_a_plan_survives_its_own_document(tiny: tuple[Plan, ...]) -> None:

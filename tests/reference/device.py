@@ -35,6 +35,7 @@ from runtime.native.storage import FolderStorage
 from runtime.plan import Kernel, Plan
 from runtime.progress import ignore_progress
 from runtime.weights import WeightIndex
+from tests.hub.kernels.matrix_emulation import emulated
 
 from .answers import NEW_TOKENS, Answers, read_answers, ways_to_cut
 from .checkpoints import CONTEXT, PRESS_GUIDE, family_of, press_guide_folder
@@ -117,7 +118,8 @@ def press_job(job: Job, scratch: Path) -> tuple[Plan, WeightIndex, Path]:
     )
     root = scratch / "hub"
     root.mkdir(exist_ok=True)
-    return mutate(plan, job), write_chunks(press(specs, scheme, checkpoint), root), root
+    index = write_chunks(press(specs, scheme, checkpoint), root)
+    return mutate(without_matrices(plan), job), index, root
 
 
 def checkpoint_folder(model: str, scratch: Path) -> Path:
@@ -128,6 +130,13 @@ def checkpoint_folder(model: str, scratch: Path) -> Path:
     if not folder.is_dir():
         next(t for t in (*TINY, *TINY_FAMILIES) if t.name == model).write(folder)
     return folder
+
+
+def without_matrices(plan: Plan) -> Plan:
+    """The plan with subgroup matrices in emulation: no software driver has them."""
+    kernels = tuple(Kernel(k.name, emulated(k.wgsl), k.entry_point) for k in plan.kernels)
+    features = tuple(name for name in plan.features if name in ("shader-f16", "subgroups"))
+    return dataclasses.replace(plan, kernels=kernels, features=features)
 
 
 def mutate(plan: Plan, job: Job) -> Plan:

@@ -31,6 +31,7 @@ PREFILL_AGAINST_DECODE = {
     "base": 1e-4,
     "f16": 1e-3,
     "f16+subgroups": 1e-3,
+    "matrix": 1e-3,
     "software": 1e-4,
 }
 """The same prompt in chunks and token by token, on one device. Where there is f16, sums in another

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { likelyEntries } from "../../runtime/web/candidates.ts";
-import { Device } from "../../runtime/web/device.ts";
+import { Device, matrixFeatures } from "../../runtime/web/device.ts";
 import { ModelpressError } from "../../runtime/web/errors.ts";
 import { compileExpr, evaluate } from "../../runtime/web/expr.ts";
 import { retryAfter } from "../../runtime/web/fetcher.ts";
@@ -171,4 +171,13 @@ test("a forced way is compiled alone, whatever was noted", () => {
 test("a plan of an older build has no other ways", () => {
   const { alternatives: _, ...old } = PLAN;
   assert.deepEqual(likelyEntries(old as Plan, GPU, {}, undefined), ENTRIES);
+});
+
+test("subgroup matrices count with their shapes, and where subgroups have one size", () => {
+  const halves = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+  const info = { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [halves] };
+  const shape = "subgroup-matrix-f16-f32-16x16x16";
+  assert.deepEqual(matrixFeatures(info), ["subgroup-size-32", shape]);
+  assert.deepEqual(matrixFeatures({ ...info, subgroupMinSize: 8 }), [shape]);
+  assert.deepEqual(matrixFeatures({ subgroupMinSize: 32, subgroupMaxSize: 32 }), []);
 });
