@@ -29,13 +29,15 @@ def rope_append(op: Op, profile: Profile) -> LibraryKernel:
     if "qk_norm" in op.attrs:
         return _normed(op, profile, values)
     heads = op.integer("heads") + 2 * op.integer("kv_heads")
-    threads = times(op.tokens, heads * (head_dim // 2))
+    pairs = times(op.tokens, heads * (head_dim // 2))
+    # Many tokens are tens of thousands of workgroups: starting those takes longer than the work.
+    threads = 256 if op.dynamic and not profile.software else 64
     return render(
         op,
         profile,
         template="rope_append",
-        values=values,
-        grid=folded(ceil_div(threads, 64)),
+        values=values | {"threads": threads},
+        grid=folded(ceil_div(pairs, threads)),
         writes=(3, 4, 5),
         uniforms=symbols("n", "pos") if op.dynamic else symbols("pos"),
         enables=enables(values),
