@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 import doctor
+from tests.demo import demo_hub, demo_site
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "tests"
-BUILT_FROM = ("model_configs", "runtime", "hub", "site_builder", "package-lock.json")
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--enable-unsafe-webgpu",
@@ -30,13 +23,33 @@ CHROMIUM_FLAGS = (
 """Features that are off belong to the browser's own window: its address bar alone renders two pages
 of its own in every profile, which costs a second of processor time a test."""
 BROWSER_FIXTURES = {"chromium", "firefox", "playwright_driver"}
+LONG_FILES = (
+    "test_devices.py",
+    "browser/test_engine.py",
+    "kernels/test_attention.py",
+    "test_llvm.py",
+    "kernels/test_sampling.py",
+    "kernels/test_linear.py",
+    "web/test_engine.py",
+    "test_visit.py",
+    "test_firefox.py",
+    "site_builder/test_chat.py",
+    "test_compile.py",
+)
+"""Longest first: workers take a file at a time, and none should be left with a long one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever drives a browser is marked so, wherever it lies."""
+    """Whatever drives a browser is marked so, wherever it lies; long files go first."""
     for item in items:
         if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
+    items.sort(key=lambda item: _turn(item.path.as_posix()))
+
+
+def _turn(path: str) -> int:
+    turns = (i for i, name in enumerate(LONG_FILES) if path.endswith(name))
+    return next(turns, len(LONG_FILES))
 
 
 @pytest.fixture(scope="session")
@@ -60,51 +73,12 @@ def chromium(playwright_driver: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def press_guide_hub() -> Path:
-    """The hub of the demo model in all its schemes, built by the command line when it is stale."""
-    with _building("hub") as (folder, is_fresh):
-        if not is_fresh:
-            _modelpress("build", "press-guide", "--out", str(folder))
-    return folder
+    """The hub of the demo model in all its schemes."""
+    return demo_hub()
 
 
 @pytest.fixture(scope="session")
-def press_guide_site(request: pytest.FixtureRequest) -> Path:
+def press_guide_site() -> Path:
     """The site over that hub. `MODELPRESS_SITE` names another one to test instead."""
     given = os.environ.get("MODELPRESS_SITE")
-    if given:
-        return Path(given)
-    hub: Path = request.getfixturevalue("press_guide_hub")
-    with _building("site") as (folder, is_fresh):
-        if not is_fresh:
-            _modelpress("site", "--hub", str(hub), "--out", str(folder))
-    return folder
-
-
-@contextmanager
-def _building(name: str) -> Iterator[tuple[Path, bool]]:
-    """The folder `name` and whether it was built from the sources as they are; one at a time."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    stamp, digest = BUILD / f"{name}.stamp", _digest_of_sources()
-    with (BUILD / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        is_fresh = stamp.is_file() and stamp.read_text() == digest
-        yield BUILD / name, is_fresh
-        stamp.write_text(digest)
-
-
-def _digest_of_sources() -> str:
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *BUILT_FROM]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    total = hashlib.sha256()
-    for name in sorted(filter(None, names.split("\0"))):
-        if (ROOT / name).is_file():
-            total.update(
-                name.encode() + b"\0" + hashlib.sha256((ROOT / name).read_bytes()).digest()
-            )
-    return total.hexdigest()
-
-
-def _modelpress(*arguments: str) -> None:
-    command = [sys.executable, "-m", "modelpress", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return Path(given) if given else demo_site()

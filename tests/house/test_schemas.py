@@ -127,8 +127,7 @@ def test_a_schema_refuses_what_the_reader_refuses(name: str) -> None:
     assert not [bad for bad in wrong if check.is_valid(bad)]
 
 
-def built_documents() -> list[tuple[str, Path]]:
-    hub = ROOT / "build/hub"
+def built_documents(hub: Path) -> list[tuple[str, Path]]:
     patterns = {
         "registry": "registry.json",
         "manifest": "models/*/*/manifest.json",
@@ -138,10 +137,9 @@ def built_documents() -> list[tuple[str, Path]]:
     return [(name, path) for name, glob in patterns.items() for path in sorted(hub.glob(glob))]
 
 
-def test_what_the_press_wrote_fits_the_schemas() -> None:
-    documents = built_documents()
-    if not documents:
-        pytest.skip("nothing is built yet: `modelpress build press-guide`")
+def test_what_the_press_wrote_fits_the_schemas(press_guide_hub: Path) -> None:
+    documents = built_documents(press_guide_hub)
+    assert {name for name, _ in documents} == set(NAMES)
     for name, path in documents:
         errors = [e.message for e in validator(name).iter_errors(json.loads(path.read_text()))]
         assert not errors, f"{path}: {errors[0]}"
