@@ -14,12 +14,17 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPATH := $(CURDIR)
 export NO_MKDOCS_2_WARNING := 1
+# Modules are compiled once, not by each of the hundred processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
-PIP := $(VENV)/bin/python -m pip install -q -c constraints.txt
+PIP := $(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt
 PYTEST := python -m pytest -q
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PROMISES := tests/browser/test_promises.py
 RESULTS := build/test-results
 
-.PHONY: help demo site test lint types unit gpu browser test-reference docs bench clean
+.PHONY: help demo demo-site site test lint types unit browser browsers-and-libraries \
+	test-reference docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -70,11 +75,18 @@ $(STAMPS)/browsers: $(STAMPS)/dev tests/browser/install.sh
 
 # --- checks --------------------------------------------------------------------------------------
 
-# Pytest runs last, and the last line is its closing line over all its runs.
-test: lint types docs
+# Two things at a time first; then pytest alone, and the last line is its closing line.
+test:
+	@$(MAKE) --no-print-directory -j2 browsers-and-libraries demo-site lint types docs
 	@rm -rf $(RESULTS)
-	@$(MAKE) --no-print-directory unit gpu browser
+	@$(MAKE) --no-print-directory unit browser
 	@python -m tests.closing_line $(RESULTS)
+
+browsers-and-libraries: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
+
+demo-site: $(STAMPS)/install $(STAMPS)/node_modules
+	@echo "==> building the demo site for the tests"
+	@python -m tests.demo
 
 lint: $(STAMPS)/dev
 	@echo "==> ruff"
@@ -86,19 +98,13 @@ types: $(STAMPS)/dev $(STAMPS)/node_modules
 	@mypy
 	@npx --no-install tsc --noEmit
 
-unit: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
-	@echo "==> tests side by side"
-	@$(PYTEST) -n $(JOBS) -m "not gpu and not browser" --junitxml=$(RESULTS)/unit.xml
+unit: browsers-and-libraries
+	@echo "==> tests of all but browsers, a file at a time"
+	@$(PYTEST) -n $(JOBS) $(BY_FILE) -m "not browser" --junitxml=$(RESULTS)/unit.xml
 
-gpu: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
-	@echo "==> tests on software GPU drivers, a file at a time"
-	@$(PYTEST) -n $(JOBS) --dist loadfile -m "gpu and not browser" --junitxml=$(RESULTS)/gpu.xml
-
-PROMISES := tests/browser/test_promises.py
-
-browser: $(STAMPS)/dev $(STAMPS)/node_modules $(STAMPS)/browsers
+browser: browsers-and-libraries
 	@echo "==> tests in browsers, a file at a time; what is timed runs alone"
-	@$(PYTEST) -n $(JOBS) --dist loadfile -m browser --ignore=$(PROMISES) \
+	@$(PYTEST) -n $(JOBS) $(BY_FILE) -m browser --ignore=$(PROMISES) \
 		--junitxml=$(RESULTS)/browser.xml
 	@$(PYTEST) $(PROMISES) --junitxml=$(RESULTS)/promises.xml
 
