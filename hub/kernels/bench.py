@@ -30,7 +30,8 @@ SHAPES = {
 def main() -> None:
     """Parse the command line, then print one line a shape."""
     parser = argparse.ArgumentParser(prog="python -m hub.kernels.bench", description=__doc__)
-    parser.add_argument("--profile", choices=PROFILES, default="base")
+    native = [name for name, profile in PROFILES.items() if not profile.matrix]
+    parser.add_argument("--profile", choices=native, default="base")
     parser.add_argument("--scheme", choices=SCHEMES, default="q4")
     parser.add_argument("--shapes", choices=SHAPES, default="demo")
     parser.add_argument("--tokens", type=int, nargs="+", default=[1, 100])
