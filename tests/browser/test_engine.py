@@ -40,13 +40,29 @@ ASK_AND_GO_ON = """
 @pytest.fixture
 def engine(profile: BrowserContext, server: FaultServer, tmp_path: Path) -> Iterator[EnginePage]:
     """A blank page of the site's origin; nothing is loaded yet."""
-    (tmp_path / "index.html").write_text(
-        "<!doctype html><html lang='en'><title>blank</title></html>"
-    )
-    server.mounts[BLANK] = tmp_path
-    page = profile.new_page()
-    yield EnginePage(page, server.url + PREFIX, server.url + BLANK)
-    page.close()
+    page = blank_page(profile, server, tmp_path)
+    yield page
+    page.page.close()
+
+
+@pytest.fixture(scope="module")
+def loaded(
+    chromium: Browser, press_guide_site: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EnginePage]:
+    """The engine with the demo model, opened once: a question leaves it as it was."""
+    profile = chromium.new_context()
+    with FaultServer({PREFIX: press_guide_site}) as server:
+        engine = blank_page(profile, server, tmp_path_factory.mktemp("blank"))
+        assert "result" in engine.open(model=PRESS_GUIDE)
+        yield engine
+    profile.close()
+
+
+def blank_page(profile: BrowserContext, server: FaultServer, folder: Path) -> EnginePage:
+    """A page that holds nothing, beside the site."""
+    (folder / "index.html").write_text("<!doctype html><html lang='en'><title>blank</title></html>")
+    server.mounts[BLANK] = folder
+    return EnginePage(profile.new_page(), server.url + PREFIX, server.url + BLANK)
 
 
 def blob_path(server: FaultServer, site: Path) -> str:
@@ -55,38 +71,34 @@ def blob_path(server: FaultServer, site: Path) -> str:
     return PREFIX + blob.relative_to(site).as_posix()
 
 
-def test_greedy_tokens_are_those_of_transformers(engine: EnginePage) -> None:
-    assert "result" in engine.open(model=PRESS_GUIDE)
+def test_greedy_tokens_are_those_of_transformers(loaded: EnginePage) -> None:
     expected, finish_reason = reference_answer("q4")
-    answer = engine.create(ask(GUIDE_QUESTION, max_tokens=64))["result"]
+    answer = loaded.create(ask(GUIDE_QUESTION, max_tokens=64))["result"]
     assert answer["choices"][0]["message"]["content"] == expected
     assert answer["choices"][0]["finish_reason"] == finish_reason
 
 
-def test_a_stream_says_what_the_whole_answer_says(engine: EnginePage) -> None:
-    engine.open(model=PRESS_GUIDE)
+def test_a_stream_says_what_the_whole_answer_says(loaded: EnginePage) -> None:
     request = ask("What is modelpress?", max_tokens=40)
-    whole = engine.create(request)["result"]
-    chunks = engine.stream({**request, "stream_options": {"include_usage": True}})["result"]
+    whole = loaded.create(request)["result"]
+    chunks = loaded.stream({**request, "stream_options": {"include_usage": True}})["result"]
     assert text_of(chunks) == whole["choices"][0]["message"]["content"]
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert chunks[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
 
 
-def test_a_stopped_stream_keeps_what_was_said_and_the_engine_goes_on(engine: EnginePage) -> None:
-    engine.open(model=PRESS_GUIDE)
-    stopped = engine.stream(ask(GUIDE_QUESTION), stop_after=4)
+def test_a_stopped_stream_keeps_what_was_said_and_the_engine_goes_on(loaded: EnginePage) -> None:
+    stopped = loaded.stream(ask(GUIDE_QUESTION), stop_after=4)
     assert len(stopped.get("result", stopped.get("chunks", []))) >= 4
-    again = engine.create(ask("What is modelpress?", max_tokens=8))
+    again = loaded.create(ask("What is modelpress?", max_tokens=8))
     assert again["result"]["usage"]["completion_tokens"] <= 8
 
 
-def test_a_request_that_cannot_be_honoured_is_refused_by_name(engine: EnginePage) -> None:
-    engine.open(model=PRESS_GUIDE)
+def test_a_request_that_cannot_be_honoured_is_refused_by_name(loaded: EnginePage) -> None:
     for request, code in REFUSED:
-        error = engine.create(request)["error"]
+        error = loaded.create(request)["error"]
         assert (error["name"], error["code"]) == ("ModelpressError", code), (request, error)
-    assert "result" in engine.create(ask("What is modelpress?", max_tokens=2))
+    assert "result" in loaded.create(ask("What is modelpress?", max_tokens=2))
 
 
 def test_a_variant_that_the_device_cannot_run_is_an_error(engine: EnginePage) -> None:
