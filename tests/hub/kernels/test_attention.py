@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hub.kernels import reference
+from hub.kernels import PROFILES, Op, dispatches, kernel_for, reference
+from tests.hub.kernels.conftest import PAIRS, params
 from tests.hub.kernels.trial import CALLS, FEW, Trial, assert_close, normal
 
 Array = NDArray[Any]
+CACHES = params(pair for pair in PAIRS if pair[1] != "f16+subgroups")
+"""A profile for each type of cache, on each driver: one stands for all with a cache in halves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,20 @@ def test_rope_append_norms_heads_and_turns_parts_of_them(trial: Trial, heads: He
             assert_close(one, other, trial.tolerance)
 
 
+def test_profiles_with_a_cache_in_halves_share_the_texts() -> None:
+    """So that one of them stands for all where trying is slow."""
+    attrs: dict[str, Any] = {"heads": 4, "kv_heads": 2, "head_dim": 64, "page_size": 16}
+    attrs |= {"kv_dtype": "f16", "window": 40, "scale": 0.1}
+    names = [name for name, profile in PROFILES.items() if profile.f16]
+    texts = set()
+    for name in names:
+        kernels = [kernel_for(Op("attention", {**attrs, "n": n}), PROFILES[name]) for n in (1, "n")]
+        parts = [part for kernel in kernels if kernel is not None for part in dispatches(kernel)]
+        texts.add("".join(re.sub(r"^//.*|^enable .*", "", p.wgsl, flags=re.M) for p in parts))
+    assert len(names) > 1 and len(texts) == 1
+
+
+@pytest.mark.parametrize("trial", CACHES, indirect=True)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_attention_sees_its_past_within_the_window(trial: Trial, case: Case) -> None:
     rng = np.random.default_rng(case.head_dim + 1)
@@ -215,6 +233,7 @@ STALE = 70
 """The cache holds this many positions from the current one on, which nobody may look at."""
 
 
+@pytest.mark.parametrize("trial", CACHES, indirect=True)
 @pytest.mark.parametrize("case", DECODES.values(), ids=DECODES)
 def test_decode_attention_is_the_same_at_every_position(trial: Trial, case: Case) -> None:
     rng = np.random.default_rng(case.heads)
