@@ -123,9 +123,10 @@ def test_an_error_in_a_worker_names_the_tensor(
         stream_.seek(entry.offset)
         stream_.write(np.array([np.nan], np.float32).tobytes())
     monkeypatch.setattr(stream, "POOL_ELEMENTS", 0)
+    others = set(multiprocessing.active_children())  # those of fixtures of a whole session
     with pytest.raises(CheckpointError, match=r"'model\.layers\.1\.mlp\.down_proj\.weight' holds"):
         list(press(model_specs(), SCHEMES["q4"], checkpoint))
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= others
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
