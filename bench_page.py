@@ -33,7 +33,7 @@ def measure(site: Path, id: str, options: Mapping[str, Any], *, software: bool) 
     flags = (*FLAGS, *(SOFTWARE if software else HARDWARE))
     if options.get("profile"):
         flags += EXACT_TIMES
-    with _serving(site) as url, _page(flags) as page:
+    with serving(site) as url, shown(flags) as page:
         page.set_default_timeout(TIMEOUT_MS)
         page.goto(f"{url}bench/index.html")
         page.locator("[data-bench-form]").wait_for()
@@ -56,7 +56,8 @@ async ([id, options]) => {
 
 
 @contextmanager
-def _serving(site: Path) -> Iterator[str]:
+def serving(site: Path) -> Iterator[str]:
+    """The URL at which a built site is served on loopback meanwhile."""
     mount = Mount(site)
     server = make_server(mount, port=0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -70,7 +71,8 @@ def _serving(site: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _page(flags: tuple[str, ...]) -> Iterator[Any]:
+def shown(flags: tuple[str, ...]) -> Iterator[Any]:
+    """An empty page of a headless Chromium started with `flags`."""
     program = doctor.chromium()
     if program is None:
         raise ModelpressError(
