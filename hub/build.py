@@ -22,7 +22,7 @@ from .errors import CompileError
 from .folders import new_folder
 from .golden import GOLDEN_TOKENS, golden_prompt
 from .order import Order, Toolchain, read_shape
-from .schemes import Scheme
+from .schemes import Schemes, described
 from .shards import ChunkWriter, read_buffers
 from .stream import check_sources, press
 from .weight_specs import WeightSpec
@@ -81,7 +81,7 @@ def _write_weights(
     bits = bits_per_weight(specs, scheme)
     if checkpoint is None:
         empty = WeightIndex(WEIGHTS_FORMAT, 0, (), ())
-        return empty, Quantization(scheme.name, bits, None)
+        return empty, Quantization(scheme.name, bits, None, *described(scheme))
     total = sum(4 * math.prod(shape) for spec in specs for _, _, shape in spec.tensors(scheme))
     error = norm = 0.0
     for buffer in press(specs, scheme, checkpoint):
@@ -90,10 +90,10 @@ def _write_weights(
         on_progress(Progress("weights", min(chunks.nbytes, total), total, "bytes"))
     # Six digits: sums in float64 may differ in the last ones between processors.
     relative = float(f"{math.sqrt(error / norm) if norm else 0.0:.6g}")
-    return chunks.finish(), Quantization(scheme.name, bits, relative)
+    return chunks.finish(), Quantization(scheme.name, bits, relative, *described(scheme))
 
 
-def bits_per_weight(specs: Sequence[WeightSpec], scheme: Scheme) -> float:
+def bits_per_weight(specs: Sequence[WeightSpec], scheme: Schemes) -> float:
     """Stored bits per matrix element, scales included; every stored type is 4 bytes wide."""
     matrices = [spec for spec in specs if spec.kind == "matrix"]
     words = sum(math.prod(shape) for spec in matrices for _, _, shape in spec.tensors(scheme))

@@ -17,7 +17,7 @@ from .linearize import PlanBuilder
 from .memory import measure_limits, measure_memory
 from .passes import lower_graph
 from .passes.pack import pack_rows
-from .schemes import Scheme
+from .schemes import Schemes
 from .tvm_kernels import webgpu_target
 from .weight_specs import WeightSpec
 
@@ -51,7 +51,7 @@ def compile_plans(
     model_id: str,
     family: str,
     config: Mapping[str, Any],
-    scheme: Scheme,
+    scheme: Schemes,
     context: int,
     page_size: int = PAGE_SIZE,
     prefill_chunk: int | None = None,
@@ -91,7 +91,7 @@ class _Compiler:
         model_id: str,
         family: Family,
         config: Any,
-        scheme: Scheme,
+        scheme: Schemes,
         shape: ModuleShape,
         profile: Profile,
     ) -> None:
@@ -124,7 +124,8 @@ class _Compiler:
     def _packed(self, module: Module) -> Module:
         """`module` with further ways to decode: rows handed on packed, as floats or integers."""
         for name, encoding in PACKED.items():
-            if encoding == "f32" or self.scheme.group is not None:
+            # Integers need a quantized matrix to meet.
+            if encoding == "f32" or any(layout.group for layout in self.scheme.layouts):
                 ir = pack_rows(module.ir, "decode", name, encoding)
                 inputs = {**module.inputs, name: module.inputs["decode"]}
                 outputs = {**module.outputs, name: module.outputs["decode"]}
@@ -195,7 +196,7 @@ class _Compiler:
         )
 
 
-def weight_buffers(specs: tuple[WeightSpec, ...], scheme: Scheme) -> tuple[Buffer, ...]:
+def weight_buffers(specs: tuple[WeightSpec, ...], scheme: Schemes) -> tuple[Buffer, ...]:
     """The plan buffers of all weights, in stream order."""
     return tuple(
         Buffer(name, "weight", dtype, Expr(4 * math.prod(shape)))

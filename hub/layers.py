@@ -16,7 +16,7 @@ from tvm.relax.frontend.nn import Tensor, op
 
 from . import attention_operators, operators
 from .attention_operators import Heads
-from .schemes import Scheme
+from .schemes import Schemes
 from .weight_specs import WeightSpec
 
 F32 = "float32"
@@ -39,17 +39,17 @@ class CacheLayout:
 
 
 class Matrix:
-    """A stored matrix [rows, cols] under a scheme, in parts that each fit one binding.
+    """A stored matrix [rows, cols] under its scheme, in parts that each fit one binding.
 
     A tensor `<name>.bias` f32[rows], where there is one, is added to its products.
     """
 
-    def __init__(self, spec: WeightSpec, scheme: Scheme, tensors: Mapping[str, Tensor]) -> None:
-        self.spec, self.scheme = spec, scheme
-        self.parts = spec.parts(scheme)
+    def __init__(self, spec: WeightSpec, schemes: Schemes, tensors: Mapping[str, Tensor]) -> None:
+        self.spec, self.scheme = spec, schemes.of(spec.name)
+        self.parts = spec.parts(schemes)
+        suffixes = [suffix for suffix, _, _ in self.scheme.buffers(1, spec.cols)]
         self.buffers = [
-            [tensors[f"{part.name}.{suffix}"] for suffix, _, _ in scheme.buffers(1, spec.cols)]
-            for part in self.parts
+            [tensors[f"{part.name}.{suffix}"] for suffix in suffixes] for part in self.parts
         ]
         self.bias = tensors.get(f"{spec.name}.bias")
 

@@ -27,7 +27,7 @@ from .families import FAMILIES
 from .families.family import ModuleShape
 from .files import read_file
 from .passes import with_bounds
-from .schemes import SCHEMES, Scheme
+from .schemes import Schemes, stored_schemes
 from .shards import read_buffers
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,7 @@ class Reference:
         self,
         family: str,
         config: Mapping[str, Any],
-        scheme: Scheme,
+        scheme: Schemes,
         tensors: Mapping[str, Array],
         *,
         context: int,
@@ -129,7 +129,7 @@ def open_built(hub: Path, id: str, scheme: str | None = None) -> tuple[Manifest,
     reference = Reference(
         manifest.architecture.family,
         config,
-        SCHEMES[manifest.quantization.scheme],
+        stored_schemes(manifest.quantization),
         {tensor.name: data for tensor, data in read_buffers(hub, index)},
         context=manifest.architecture.context,
     )

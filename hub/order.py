@@ -11,7 +11,7 @@ from runtime.plan import Plan
 
 from .errors import UnsupportedError
 from .material import Material
-from .schemes import Scheme
+from .schemes import Schemes
 
 if TYPE_CHECKING:
     from .families import Family, FamilyConfig
@@ -39,11 +39,12 @@ def tvm_toolchain() -> Toolchain:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to build: a model, its material, a scheme, and the tokens a sequence may hold."""
+    """What to build: a model, its material, how matrices are stored, and the tokens a sequence
+    may hold."""
 
     model: ModelConfig
     material: Material
-    scheme: Scheme
+    scheme: Schemes
     context: int
 
 

@@ -13,7 +13,7 @@ from runtime.progress import OnProgress
 from .errors import SourceError, UnsupportedError
 from .material import Material, from_folder, from_shapes
 from .order import Order, Toolchain, recognise
-from .schemes import SCHEMES, Scheme
+from .schemes import SCHEMES, Schemes
 from .source import fetch
 
 DEFAULT_CONTEXT = 4096
@@ -36,7 +36,7 @@ class Request:
     context: int | None = None
 
 
-def find_scheme(name: str) -> Scheme:
+def find_scheme(name: str) -> Schemes:
     """The scheme users know as `name`; UnsupportedError lists them."""
     if name not in SCHEMES:
         raise UnsupportedError(f"scheme {name!r} is unknown; there are: {', '.join(SCHEMES)}")
@@ -75,7 +75,7 @@ def _download(repo: str, revision: str, on_progress: OnProgress) -> Material:
     return from_folder(fetched.folder, repo, fetched.commit, on_progress)
 
 
-def order(request: Request, material: Material, scheme: Scheme, toolchain: Toolchain) -> Order:
+def order(request: Request, material: Material, scheme: Schemes, toolchain: Toolchain) -> Order:
     """The order for `material` in `scheme`; UnsupportedError when no family reads its shape."""
     family = recognise(material.config, toolchain)
     shape = toolchain.families[family].read(material.config)

@@ -20,9 +20,14 @@ cols must be a multiple of 32 (of the group) for every quantized matrix.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from runtime.manifest import Quantization
 from runtime.plan import Dtype
+
+from .errors import UnsupportedError
 
 GROUP = 32
 
@@ -34,6 +39,15 @@ class Scheme:
     name: str
     bits: int
     group: int | None
+
+    def of(self, matrix: str) -> Scheme:
+        """The scheme of the matrix of that name: this one."""
+        return self
+
+    @property
+    def layouts(self) -> tuple[Scheme, ...]:
+        """Every scheme that a model stored by this may hold."""
+        return (self,)
 
     def buffers(self, rows: int, cols: int) -> tuple[tuple[str, Dtype, tuple[int, ...]], ...]:
         """(suffix, element type, shape) of the buffers that hold a [rows, cols] matrix."""
@@ -53,3 +67,55 @@ SCHEMES = {
     "q8": Scheme("q8", 8, GROUP),
     "q4": Scheme("q4", 4, GROUP),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Schemes matrix by matrix: `own` by the matrix's name, `base` for all others.
+
+    `name` is what users type and where the built model lies.
+    """
+
+    name: str
+    base: Scheme
+    own: Mapping[str, Scheme]
+
+    def of(self, matrix: str) -> Scheme:
+        """The scheme of the matrix of that name."""
+        return self.own.get(matrix, self.base)
+
+    @property
+    def layouts(self) -> tuple[Scheme, ...]:
+        """Every scheme that a model stored by this may hold."""
+        return tuple(dict.fromkeys((self.base, *self.own.values())))
+
+
+Schemes: TypeAlias = Scheme | Mixture
+"""How the matrices of one model are stored: all by one scheme, or each by its own."""
+
+
+def stored_schemes(quantization: Quantization) -> Schemes:
+    """How the matrices of a built model are stored; UnsupportedError for an unknown scheme."""
+    base = _known(quantization.base or quantization.scheme)
+    if not quantization.base and not quantization.matrices:
+        return base
+    own = {name: _known(scheme) for name, scheme in quantization.matrices.items()}
+    return Mixture(quantization.scheme, base, own)
+
+
+def _known(name: str) -> Scheme:
+    if name not in SCHEMES:
+        raise UnsupportedError(
+            f"a matrix is stored in scheme {name!r}, which this version does not know; "
+            "build the model again"
+        )
+    return SCHEMES[name]
+
+
+def described(schemes: Schemes) -> tuple[str, dict[str, str]]:
+    """(base, matrices) as a manifest's `Quantization` has them."""
+    if isinstance(schemes, Scheme):
+        return "", {}
+    base = "" if schemes.base.name == schemes.name else schemes.base.name
+    own = {name: scheme.name for name, scheme in schemes.own.items() if scheme != schemes.base}
+    return base, own

@@ -25,7 +25,7 @@ from runtime.plan import Dtype
 from .errors import CheckpointError, HubError
 from .quantize import Array, Halves, Packed, assemble, dequantize, pack_rows
 from .rounding import Floats
-from .schemes import SCHEMES, Scheme
+from .schemes import SCHEMES, Scheme, Schemes
 from .weight_specs import Part, RopeTable, WeightSpec
 
 BLOCK_ELEMENTS = 1 << 22
@@ -74,7 +74,7 @@ def check_sources(specs: Sequence[WeightSpec], source: TensorRows) -> None:
 
 
 def press(
-    specs: Sequence[WeightSpec], scheme: Scheme, source: TensorRows
+    specs: Sequence[WeightSpec], schemes: Schemes, source: TensorRows
 ) -> Iterator[PressedBuffer]:
     """Every buffer in the order of `WeightSpec.tensors`; CheckpointError names a bad tensor.
 
@@ -84,8 +84,8 @@ def press(
     pending: deque[_PartInProgress] = deque()
     try:
         for spec in specs:
-            for part in spec.parts(scheme):
-                pending.append(_start(pool, spec, part, scheme, source))
+            for part in spec.parts(schemes):
+                pending.append(_start(pool, spec, part, schemes.of(spec.name), source))
                 while sum(item.nbytes for item in pending) > AHEAD_NBYTES:
                     yield from pending.popleft().finish()
         while pending:
@@ -211,7 +211,7 @@ def rope_table(table: RopeTable) -> Floats:
 
 def dequantized(
     specs: Sequence[WeightSpec],
-    scheme: Scheme,
+    schemes: Schemes,
     buffers: Mapping[str, Array],
     source: TensorRows,
 ) -> Iterator[tuple[str, Floats]]:
@@ -222,7 +222,7 @@ def dequantized(
     for spec in specs:
         if spec.kind == "rope":
             continue
-        values = _values(spec, scheme, buffers)
+        values = _values(spec, schemes, buffers)
         start = 0
         for name in spec.sources:
             stop = start + source.shape(name)[0]
@@ -230,11 +230,12 @@ def dequantized(
             start = stop
 
 
-def _values(spec: WeightSpec, scheme: Scheme, buffers: Mapping[str, Array]) -> Floats:
+def _values(spec: WeightSpec, schemes: Schemes, buffers: Mapping[str, Array]) -> Floats:
     """All rows of a vector or a matrix as float32."""
     if spec.kind == "vector":
         return np.asarray(buffers[spec.name], dtype=np.float32) - np.float32(spec.offset)
-    parts = [_part_values(part, spec.cols, scheme, buffers) for part in spec.parts(scheme)]
+    scheme = schemes.of(spec.name)
+    parts = [_part_values(part, spec.cols, scheme, buffers) for part in spec.parts(schemes)]
     return np.concatenate(parts)
 
 

@@ -20,7 +20,7 @@ from runtime.weights import WeightIndex
 
 from .families import FAMILIES
 from .rounding import Floats
-from .schemes import SCHEMES
+from .schemes import stored_schemes
 from .shards import read_buffers
 from .stream import dequantized
 
@@ -52,7 +52,7 @@ def logits(root: Path, manifest: Manifest, index: WeightIndex, tokens: Sequence[
     family = FAMILIES[manifest.architecture.family]
     specs = family.weights(family.read(config), manifest.architecture.context)
     buffers = {tensor.name: data for tensor, data in read_buffers(root, index)}
-    scheme = SCHEMES[manifest.quantization.scheme]
+    scheme = stored_schemes(manifest.quantization)
     for name, values in dequantized(specs, scheme, buffers, source):
         assert math.prod(state[name].shape) == values.size, name
         state[name].copy_(torch.from_numpy(np.array(values)))

@@ -12,7 +12,7 @@ from typing import Literal
 
 from runtime.plan import Dtype
 
-from .schemes import Scheme
+from .schemes import Schemes
 
 BINDING_NBYTES = 128 * 1024 * 1024
 """WebGPU's default maxStorageBufferBindingSize: no weight buffer is larger."""
@@ -36,8 +36,8 @@ class WeightSpec:
     """One logical weight.
 
     kind "matrix": the checkpoint tensors `sources` concatenated along rows, [rows, cols], stored
-    under the scheme; kind "vector": `sources` one after the other, f32[rows]; kind "rope": computed
-    from `rope`.
+    under the matrix's scheme; kind "vector": `sources` one after the other, f32[rows]; kind "rope":
+    computed from `rope`.
     """
 
     name: str
@@ -49,14 +49,12 @@ class WeightSpec:
     offset: float = 0.0
     """Added to every element of a vector."""
 
-    def parts(self, scheme: Scheme) -> tuple[Part, ...]:
+    def parts(self, schemes: Schemes) -> tuple[Part, ...]:
         """The row ranges that each fit one binding; one part for all but huge matrices."""
         if self.kind != "matrix":
             return (Part(self.name, 0, self.rows),)
-        row_nbytes = (
-            max(4 * math.prod(shape) for _, _, shape in scheme.buffers(self.rows, self.cols))
-            // self.rows
-        )
+        buffers = schemes.of(self.name).buffers(self.rows, self.cols)
+        row_nbytes = max(4 * math.prod(shape) for _, _, shape in buffers) // self.rows
         most = max(32, BINDING_NBYTES // max(row_nbytes, 1) // 32 * 32)
         if self.rows <= most:
             return (Part(self.name, 0, self.rows),)
@@ -68,7 +66,7 @@ class WeightSpec:
             for i, start in enumerate(starts)
         )
 
-    def tensors(self, scheme: Scheme) -> tuple[tuple[str, Dtype, tuple[int, ...]], ...]:
+    def tensors(self, schemes: Schemes) -> tuple[tuple[str, Dtype, tuple[int, ...]], ...]:
         """(buffer name, element type, shape) of everything stored for this weight, in order.
 
         A matrix part gives `<part>.w` or `<part>.q` and `<part>.s`; others just their name.
@@ -80,8 +78,8 @@ class WeightSpec:
             return ((self.name, "f32", (self.rope.length, 2 * len(self.rope.inv_freq))),)
         return tuple(
             (f"{part.name}.{suffix}", dtype, shape)
-            for part in self.parts(scheme)
-            for suffix, dtype, shape in scheme.buffers(part.rows, self.cols)
+            for part in self.parts(schemes)
+            for suffix, dtype, shape in schemes.of(self.name).buffers(part.rows, self.cols)
         )
 
 

@@ -8,7 +8,7 @@ registry, vouches for all the rest. Paths are relative to the hub's root, with f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import codec
@@ -80,6 +80,10 @@ class Quantization:
     scheme: str
     bits_per_weight: float
     relative_error: float | None
+    base: str = ""
+    """The scheme of every matrix that `matrices` does not name; empty for `scheme` itself."""
+    matrices: Mapping[str, str] = field(default_factory=dict)
+    """Matrices stored by a scheme of their own: its name by the matrix's."""
 
 
 @dataclass(frozen=True, slots=True)

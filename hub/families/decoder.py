@@ -19,7 +19,7 @@ from ..attention_operators import Heads
 from ..errors import UnsupportedError
 from ..layers import Attention, CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
 from ..operators import DTYPES
-from ..schemes import Scheme
+from ..schemes import Schemes
 from ..weight_specs import WeightSpec
 from .config import HARMLESS, DecoderConfig
 from .family import Module, ModuleShape, Reader
@@ -54,12 +54,12 @@ class DecoderFamily:
     def weights(self, config: DecoderConfig, context: int) -> tuple[WeightSpec, ...]:
         return decoder_weights(config, context)
 
-    def module(self, config: DecoderConfig, scheme: Scheme, shape: ModuleShape) -> Module:
+    def module(self, config: DecoderConfig, scheme: Schemes, shape: ModuleShape) -> Module:
         return build_module(config, decoder_weights(config, shape.context), scheme, shape)
 
 
 def build_module(
-    config: DecoderConfig, specs: tuple[WeightSpec, ...], scheme: Scheme, shape: ModuleShape
+    config: DecoderConfig, specs: tuple[WeightSpec, ...], scheme: Schemes, shape: ModuleShape
 ) -> Module:
     """Both entries, with the plan buffer behind every parameter and result."""
     layout = CacheLayout(config.kv_heads, shape.page_size, config.head_dim, shape.kv_dtype)
@@ -139,7 +139,7 @@ class Decoder:
         self,
         config: DecoderConfig,
         specs: tuple[WeightSpec, ...],
-        scheme: Scheme,
+        scheme: Schemes,
         layout: CacheLayout,
         tensors: Mapping[str, Tensor],
         context: int,

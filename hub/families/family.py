@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Protocol
 from runtime.plan import Buffer
 
 from ..errors import UnsupportedError
-from ..schemes import Scheme
+from ..schemes import Schemes
 from ..weight_specs import WeightSpec
 
 
@@ -49,7 +49,7 @@ class Family(Protocol):
         """What to take from a checkpoint, in the order the device needs it."""
         ...
 
-    def module(self, config: Any, scheme: Scheme, shape: ModuleShape) -> Module:
+    def module(self, config: Any, scheme: Schemes, shape: ModuleShape) -> Module:
         """Relax functions `prefill` and `decode`."""
         ...
 

@@ -144,6 +144,8 @@ export interface Quantization {
   readonly scheme: string;
   readonly bits_per_weight: number;
   readonly relative_error: number | null;
+  readonly base: string;
+  readonly matrices: { readonly [name: string]: string };
 }
 
 export interface Variant {

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.families import FAMILIES
 from hub.order import Toolchain
-from hub.schemes import Scheme
+from hub.schemes import Schemes
 from runtime.plan import PLAN_FORMAT, Buffer, Entry, Expr, Kernel, Memory, Plan, Step
 from runtime.progress import OnProgress, Progress
 
@@ -20,7 +20,7 @@ def compile_plans(
     model_id: str,
     family: str,
     config: Mapping[str, Any],
-    scheme: Scheme,
+    scheme: Schemes,
     context: int,
     on_progress: OnProgress,
 ) -> tuple[Plan, ...]:
@@ -67,7 +67,7 @@ class CountingReference:
 
     family: str
     config: Mapping[str, Any]
-    scheme: Scheme
+    scheme: Schemes
     tensors: Mapping[str, Any]
     context: int
 

@@ -20,7 +20,7 @@ from hub.material import Material, from_folder, from_shapes
 from hub.order import Order
 from hub.registry import gather, write_registry
 from hub.request import Request, order
-from hub.schemes import SCHEMES
+from hub.schemes import SCHEMES, Mixture, stored_schemes
 from hub.shards import read_buffers
 from model_configs.config import load
 from runtime.manifest import File, Manifest, Registry
@@ -55,6 +55,20 @@ def contents(root: Path) -> dict[str, str]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
+
+
+def test_the_manifest_says_which_matrices_have_a_scheme_of_their_own(
+    material: Material, tmp_path: Path
+) -> None:
+    own = {"embedding": SCHEMES["q8"], "layers.0.down": SCHEMES["f16"]}
+    mixture = Mixture("mine", SCHEMES["q4"], own)
+    wanted = dataclasses.replace(tiny_order(material), scheme=mixture)
+    manifest = build_model(wanted, tmp_path / "hub", toolchain=FAKE_TOOLCHAIN)
+    found = manifest.quantization
+    assert found.base == "q4"
+    assert found.matrices == {"embedding": "q8", "layers.0.down": "f16"}
+    assert stored_schemes(found) == mixture
+    assert Manifest.loads(manifest.dumps()) == manifest
 
 
 def files_of(manifest: Manifest) -> list[File]:

@@ -17,7 +17,7 @@ from hub.errors import CheckpointError
 from hub.families import FAMILIES
 from hub.quantize import dequantize, quantize
 from hub.rounding import Floats
-from hub.schemes import SCHEMES, Scheme
+from hub.schemes import SCHEMES, Mixture, Scheme, Schemes
 from hub.stream import check_sources, dequantized, press, rope_table
 from hub.weight_specs import RopeTable, WeightSpec
 from tests.reference.tiny import TINY
@@ -52,8 +52,13 @@ def model_specs(context: int = 64) -> tuple[WeightSpec, ...]:
     return family.weights(family.read(MODEL.config()), context)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
-def test_buffers_come_in_declared_order_and_shape(scheme: Scheme, checkpoint: Checkpoint) -> None:
+MIXTURE = Mixture(
+    "mixed", SCHEMES["q4"], {"embedding": SCHEMES["q8"], "layers.1.down": SCHEMES["f16"]}
+)
+
+
+@pytest.mark.parametrize("scheme", [*SCHEMES.values(), MIXTURE], ids=[*SCHEMES, "mixed"])
+def test_buffers_come_in_declared_order_and_shape(scheme: Schemes, checkpoint: Checkpoint) -> None:
     specs = model_specs()
     wanted = [t for spec in specs for t in spec.tensors(scheme)]
     pressed = list(press(specs, scheme, checkpoint))
