@@ -45,7 +45,7 @@ class Matrix:
     """
 
     def __init__(self, spec: WeightSpec, schemes: Schemes, tensors: Mapping[str, Tensor]) -> None:
-        self.spec, self.scheme = spec, schemes.of(spec.name)
+        self.spec, self.scheme = spec, spec.scheme(schemes)
         self.parts = spec.parts(schemes)
         suffixes = [suffix for suffix, _, _ in self.scheme.buffers(1, spec.cols)]
         self.buffers = [
@@ -115,6 +115,12 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, residual: Tensor | None = No
     func = operators.rms_norm(x.shape[1], eps, residual=residual is not None)
     args = [x, weight] if residual is None else [x, weight, residual]
     return op.tensor_ir_op(func, "rms_norm", args, Tensor.placeholder(x.shape, F32))
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Layer norm over the last axis (arXiv 1607.06450)."""
+    func = operators.layer_norm(x.shape[1], eps)
+    return op.tensor_ir_op(func, "layer_norm", [x, weight, bias], Tensor.placeholder(x.shape, F32))
 
 
 def gate_up(x: Tensor, weight: Matrix, activation: str) -> Tensor:

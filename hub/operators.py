@@ -161,6 +161,33 @@ def rms_norm(cols: int, eps: float, *, residual: bool = False) -> Any:
 
 
 @functools.cache
+def layer_norm(cols: int, eps: float) -> Any:
+    """out = (x - mean) / sqrt(variance + eps) * weight + bias, of each row (arXiv 1607.06450).
+
+    (x f32[n, cols], weight f32[cols], bias f32[cols], out f32[n, cols])
+    """
+
+    def build(f: Function) -> None:
+        x, weight, bias = f.tensor((f.n, cols)), f.tensor((cols,)), f.tensor((cols,))
+        out = f.tensor((f.n, cols))
+        with B.serial(0, f.n) as i, B.sblock("layer_norm"):
+            vi = B.axis.spatial(f.n, i)
+            reads_all(x, weight, bias)
+            B.writes(out[vi, 0:cols])
+            acc = local(2)
+            dot(acc, 0, cols, lambda k: x[vi, k])
+            B.buffer_store(acc, acc[0] / B.float32(cols), [0])
+            dot(acc, 1, cols, lambda k: (x[vi, k] - acc[0]) * (x[vi, k] - acc[0]))
+            variance = acc[1] / B.float32(cols) + B.float32(eps)
+            B.buffer_store(acc, B.float32(1) / B.sqrt(variance), [1])
+            with B.serial(0, cols) as k:
+                value = (x[vi, k] - acc[0]) * acc[1] * weight[k] + bias[k]
+                B.buffer_store(out, value, [vi, k])
+
+    return operator("layer_norm", {"cols": cols, "eps": eps}, build)
+
+
+@functools.cache
 def last_row(cols: int) -> Any:
     """out[0] = x[n - 1].   (x f32[n, cols], out f32[1, cols])"""
 

@@ -12,7 +12,7 @@ from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
 from .packed import pack, packed_gate_up, packed_matmul
 from .rope import rope_append
-from .rows import last_row, rms_norm
+from .rows import last_row, layer_norm, rms_norm
 from .sampling import argmax, count, reset, sample
 
 KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
@@ -24,6 +24,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "fill": fill,
     "gate_up": gate_up,
     "last_row": last_row,
+    "layer_norm": layer_norm,
     "matmul": matmul,
     "pack": pack,
     "packed_gate_up": packed_gate_up,

@@ -102,6 +102,14 @@ def rms_norm(x: Array, weight: Array, *, eps: float, residual: Array | None = No
     return np.asarray(result if residual is None else result + residual, np.float32)
 
 
+def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float) -> Array:
+    """(x - mean) / sqrt(variance + eps) * weight + bias along the last axis."""
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean(axis=-1, keepdims=True)
+    scale = 1 / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + eps)
+    return np.asarray(centred * scale * weight + bias, np.float32)
+
+
 def last_row(x: Array) -> Array:
     """The last row, [1, cols]."""
     return x[-1:].copy()

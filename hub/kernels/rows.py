@@ -1,4 +1,4 @@
-"""Kernels that work on rows of activations: `rms_norm` and `last_row`."""
+"""Kernels that work on rows of activations: `rms_norm`, `layer_norm` and `last_row`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ def rms_norm(op: Op, profile: Profile) -> LibraryKernel:
     `x / sqrt(mean(x^2) + eps) * weight` (+ residual)."""
     cols, residual = op.integer("cols"), bool(op.attrs.get("residual", False))
     assert cols % 4 == 0, op
-    # A row a thread keeps processors free of barriers; a GPU wants the whole workgroup on it.
-    threads = 1 if profile.software else 64 if cols <= 512 else 256
     return render(
         op,
         profile,
         template="rms_norm",
         values={
             "quads": cols // 4,
-            "threads": threads,
+            "threads": _threads(cols, profile),
             "eps": f"{op.number('eps'):.9e}",
             "residual": residual,
         },
@@ -29,6 +27,33 @@ def rms_norm(op: Op, profile: Profile) -> LibraryKernel:
         writes=(2 + int(residual),),
         any_n=True,
     )
+
+
+def layer_norm(op: Op, profile: Profile) -> LibraryKernel:
+    """x f32[n, cols], weight f32[cols], bias f32[cols], out f32[n, cols]:
+    `(x - mean) / sqrt(variance + eps) * weight + bias`."""
+    cols = op.integer("cols")
+    assert cols % 4 == 0, op
+    return render(
+        op,
+        profile,
+        template="layer_norm",
+        values={
+            "quads": cols // 4,
+            "threads": _threads(cols, profile),
+            "eps": f"{op.number('eps'):.9e}",
+        },
+        grid=(op.tokens, Expr(1), Expr(1)),
+        writes=(3,),
+        any_n=True,
+    )
+
+
+def _threads(cols: int, profile: Profile) -> int:
+    """A row a thread keeps processors free of barriers; a GPU wants the whole workgroup on it."""
+    if profile.software:
+        return 1
+    return 64 if cols <= 512 else 256
 
 
 def last_row(op: Op, profile: Profile) -> LibraryKernel:

@@ -1,4 +1,4 @@
-"""`rms_norm` and `last_row` against numpy."""
+"""`rms_norm`, `layer_norm` and `last_row` against numpy."""
 
 from __future__ import annotations
 
@@ -30,6 +30,29 @@ def test_rms_norm_of_zeros_is_zero(trial: Trial) -> None:
         "rms_norm", [zeros, zeros[0] + 1, zeros + 5], attrs={"cols": 64, "eps": 1e-6}
     )
     assert not got.any()
+
+
+@pytest.mark.parametrize("cols", [96, 2080])
+def test_layer_norm_centres_and_scales_each_row(trial: Trial, cols: int) -> None:
+    """Rows whose mean is far larger than their spread included."""
+    rng = np.random.default_rng(cols)
+    weight, bias = normal(rng, cols), normal(rng, cols)
+    for dynamic, n in CALLS:
+        size = np.float32(10) ** rng.integers(-2, 3, (n, 1)).astype(np.float32)
+        x = (normal(rng, n, cols) + np.float32(100) * (rng.random((n, 1)) < 0.3)) * size
+        x, attrs = x.astype(np.float32), {"cols": cols, "eps": 1e-5}
+        (got,) = trial.run(
+            "layer_norm", [x, weight, bias, x * 0], n=n, attrs=attrs, dynamic=dynamic
+        )
+        assert_close(got, reference.layer_norm(x, weight, bias, eps=1e-5), 1e-4)
+
+
+def test_layer_norm_of_equal_values_is_the_bias(trial: Trial) -> None:
+    same = np.full((1, 64), 3, np.float32)
+    bias = np.arange(64, dtype=np.float32)
+    arrays = [same, same[0], bias, same * 0]
+    (got,) = trial.run("layer_norm", arrays, attrs={"cols": 64, "eps": 1e-6})
+    assert (got == bias).all()
 
 
 def test_last_row_is_copied_exactly(trial: Trial) -> None:
