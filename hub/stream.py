@@ -85,7 +85,7 @@ def press(
     try:
         for spec in specs:
             for part in spec.parts(schemes):
-                pending.append(_start(pool, spec, part, schemes.of(spec.name), source))
+                pending.append(_start(pool, spec, part, spec.scheme(schemes), source))
                 while sum(item.nbytes for item in pending) > AHEAD_NBYTES:
                     yield from pending.popleft().finish()
         while pending:
@@ -234,7 +234,7 @@ def _values(spec: WeightSpec, schemes: Schemes, buffers: Mapping[str, Array]) ->
     """All rows of a vector or a matrix as float32."""
     if spec.kind == "vector":
         return np.asarray(buffers[spec.name], dtype=np.float32) - np.float32(spec.offset)
-    scheme = schemes.of(spec.name)
+    scheme = spec.scheme(schemes)
     parts = [_part_values(part, spec.cols, scheme, buffers) for part in spec.parts(schemes)]
     return np.concatenate(parts)
 

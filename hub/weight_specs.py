@@ -12,7 +12,7 @@ from typing import Literal
 
 from runtime.plan import Dtype
 
-from .schemes import Schemes
+from .schemes import Scheme, Schemes
 
 BINDING_NBYTES = 128 * 1024 * 1024
 """WebGPU's default maxStorageBufferBindingSize: no weight buffer is larger."""
@@ -48,18 +48,27 @@ class WeightSpec:
     rope: RopeTable | None = None
     offset: float = 0.0
     """Added to every element of a vector."""
+    unit: int = 32
+    """Rows of a matrix that no binding may part: those of one expert, where there are experts."""
+    pinned: Scheme | None = None
+    """The scheme of a matrix that is stored alike whatever the model's scheme is."""
+
+    def scheme(self, schemes: Schemes) -> Scheme:
+        """How this matrix is stored."""
+        return self.pinned or schemes.of(self.name)
 
     def parts(self, schemes: Schemes) -> tuple[Part, ...]:
         """The row ranges that each fit one binding; one part for all but huge matrices."""
         if self.kind != "matrix":
             return (Part(self.name, 0, self.rows),)
-        buffers = schemes.of(self.name).buffers(self.rows, self.cols)
+        buffers = self.scheme(schemes).buffers(self.rows, self.cols)
         row_nbytes = max(4 * math.prod(shape) for _, _, shape in buffers) // self.rows
-        most = max(32, BINDING_NBYTES // max(row_nbytes, 1) // 32 * 32)
+        unit = self.unit
+        most = max(unit, BINDING_NBYTES // max(row_nbytes, 1) // unit * unit)
         if self.rows <= most:
             return (Part(self.name, 0, self.rows),)
         count = -(-self.rows // most)
-        size = -(-self.rows // count // 32) * 32
+        size = -(-self.rows // count // unit) * unit
         starts = range(0, self.rows, size)
         return tuple(
             Part(f"{self.name}.{i}", start, min(size, self.rows - start))
@@ -79,7 +88,7 @@ class WeightSpec:
         return tuple(
             (f"{part.name}.{suffix}", dtype, shape)
             for part in self.parts(schemes)
-            for suffix, dtype, shape in schemes.of(self.name).buffers(part.rows, self.cols)
+            for suffix, dtype, shape in self.scheme(schemes).buffers(part.rows, self.cols)
         )
 
 

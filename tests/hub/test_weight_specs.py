@@ -37,3 +37,21 @@ def test_a_large_one_is_numbered() -> None:
     spec = WeightSpec("lm_head", "matrix", ("a",), 128256, 4096)
     names = [name for name, _, _ in spec.tensors(SCHEMES["q4"])]
     assert names[:3] == ["lm_head.0.q", "lm_head.0.s", "lm_head.1.q"]
+
+
+@given(
+    experts=st.integers(1, 200), rows=st.integers(1, 64), scheme=st.sampled_from(sorted(SCHEMES))
+)
+def test_a_unit_stays_in_one_part(experts: int, rows: int, scheme: str) -> None:
+    unit = 32 * rows
+    spec = WeightSpec("w", "matrix", ("a",), experts * unit, 2048, unit=unit)
+    parts = spec.parts(SCHEMES[scheme])
+    assert sum(part.rows for part in parts) == spec.rows
+    assert all(part.start % unit == 0 and part.rows % unit == 0 for part in parts)
+
+
+def test_a_pinned_matrix_is_stored_alike_under_every_scheme() -> None:
+    spec = WeightSpec("router", "matrix", ("a",), 8, 64, pinned=SCHEMES["f32"])
+    assert {spec.tensors(scheme) for scheme in SCHEMES.values()} == {
+        (("router.w", "f32", (8, 64)),)
+    }
