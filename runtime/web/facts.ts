@@ -75,8 +75,12 @@ export interface EngineInfo {
   readonly model: LoadedModelInfo | null;
   /** Whether downloads are kept for the next visit; false after the quota was exceeded. */
   readonly cache: { readonly keeps: boolean };
-  /** Whether Python started from the image that the site ships, or had to boot. */
-  readonly python: { readonly start: "snapshot" | "cold" };
+  readonly python: {
+    /** Whether Python started from the image that the site ships, or had to boot. */
+    readonly start: "snapshot" | "cold";
+    /** Bytes of memory that Python has taken so far; it gives none back. */
+    readonly heap_nbytes: number;
+  };
 }
 
 /** A model with blobs on this device. */

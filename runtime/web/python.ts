@@ -13,6 +13,13 @@ export interface Python {
   readonly start: "snapshot" | "cold";
 }
 
+/** Bytes of the interpreter's memory. */
+export function heapNbytes({ interpreter }: Python): number {
+  // Pyodide has its memory at hand, and only its types leave it out.
+  const { _module } = interpreter as unknown as { _module: { readonly HEAPU8: Uint8Array } };
+  return _module.HEAPU8.byteLength;
+}
+
 type LoadPyodide = typeof import("pyodide").loadPyodide;
 type Options = Parameters<LoadPyodide>[0];
 

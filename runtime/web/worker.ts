@@ -8,7 +8,7 @@ import type { OnPlan } from "./host.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
 import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
 import type { Python } from "./python.ts";
-import { startPython } from "./python.ts";
+import { heapNbytes, startPython } from "./python.ts";
 import { Storage } from "./storage.ts";
 import { precompile, warmUp } from "./warm_up.ts";
 
@@ -26,7 +26,7 @@ type Report = (id: number, ...progress: [string, number, number, string]) => voi
 interface Session {
   readonly storage: Storage;
   readonly bridge: Bridge;
-  readonly start: Python["start"];
+  readonly python: Python;
 }
 
 let opening: Promise<Session> | undefined;
@@ -49,7 +49,7 @@ async function open(options: OpenOptions): Promise<Session> {
   void warmUp(storage, executor, options);
   const python = await booting;
   const bridge = makeBridge(python, options, storage, executor);
-  return { storage, bridge, start: python.start };
+  return { storage, bridge, python };
 }
 
 function makeBridge(
@@ -98,8 +98,9 @@ function sendResult(id: number, value: unknown): void {
   });
 }
 
-function ownFacts({ storage, start }: Session): Pick<EngineInfo, "cache" | "python"> {
-  return { cache: { keeps: storage.keeps }, python: { start } };
+function ownFacts({ storage, python }: Session): Pick<EngineInfo, "cache" | "python"> {
+  const facts = { start: python.start, heap_nbytes: heapNbytes(python) };
+  return { cache: { keeps: storage.keeps }, python: facts };
 }
 
 async function call(id: number, method: Method, argument: string): Promise<void> {

@@ -73,7 +73,9 @@ def test_a_conversation_from_opening_to_closing(page: Page, server: FaultServer)
     assert [m["id"] for m in found["models"]] == ["toy"]
     assert found["info"]["device"]["kind"] == "cpu"
     assert found["info"]["cache"] == {"keeps": True}
-    assert found["info"]["python"] == {"start": "snapshot"}
+    python = found["info"]["python"]
+    assert python["start"] == "snapshot"
+    assert 2**20 < python["heap_nbytes"] < 2**30
     assert [c["complete"] for c in found["cached"]] == [True]
     assert found["removed"] == []
     assert isinstance(found["persisted"], bool)
