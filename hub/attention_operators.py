@@ -25,8 +25,12 @@ class Heads:
     """What happens to the heads of q and k before they meet.
 
     The first `rotary` of `head_dim` elements are rotated, by the first columns of a table of
-    `table`. `qk_norm` "head" divides each head by its own root mean square, "row" all of q and all
-    of k by theirs, and multiplies with weights f32[D], or f32[H*D] and f32[KV*D].
+    `table`; `table` 0 needs none. `qk_norm` "head" divides each head by its own root mean square,
+    "row" all of q and all of k by theirs, and multiplies with weights f32[D], or f32[H*D] and
+    f32[KV*D]. "layer" is the layer norm of each head, by f32[2*D]: weights, then biases; "layers"
+    by weights of each head's own, f32[H*D] and f32[KV*D], without biases.
+
+    `growth`, if not 0, multiplies queries by 1 + growth * log(1 + floor(position / every)).
     """
 
     heads: int
@@ -36,14 +40,17 @@ class Heads:
     table: int
     qk_norm: str = ""
     eps: float = 0.0
+    growth: float = 0.0
+    every: int = 1
 
     @property
     def gains(self) -> tuple[int, ...]:
         """The sizes of the norms' weights, for q and for k."""
         if not self.qk_norm:
             return ()
-        if self.qk_norm == "head":
-            return (self.head_dim, self.head_dim)
+        if self.qk_norm in ("head", "layer"):
+            size = self.head_dim * (1 if self.qk_norm == "head" else 2)
+            return (size, size)
         return (self.heads * self.head_dim, self.kv_heads * self.head_dim)
 
     @property
@@ -52,6 +59,8 @@ class Heads:
         attrs |= {"head_dim": self.head_dim}
         if self.rotary != self.head_dim:
             attrs |= {"rotary": self.rotary, "table": self.table}
+        if self.growth:
+            attrs |= {"growth": self.growth, "every": self.every}
         return attrs | ({"qk_norm": self.qk_norm, "eps": self.eps} if self.qk_norm else {})
 
 
@@ -86,50 +95,79 @@ class _Turning:
         found = [self.qkv[i, (first + h) * shape.head_dim + d] for d in places]
         if not shape.qk_norm:
             return found
-        factor, gain = self._factor(i, h, first), self.gains[0 if first == 0 else 1]
-        at = 0 if shape.qk_norm == "head" else h * shape.head_dim
-        return [x * factor * gain[at + d] for x, d in zip(found, places, strict=True)]
+        (mean, factor), gain = self._moments(i, h, first), self.gains[0 if first == 0 else 1]
+        at = 0 if shape.qk_norm in ("head", "layer") else h * shape.head_dim
+        centred = found if mean is None else [x - mean for x in found]
+        normed = [x * factor * gain[at + d] for x, d in zip(centred, places, strict=True)]
+        if shape.qk_norm != "layer":
+            return normed
+        return [x + gain[shape.head_dim + d] for x, d in zip(normed, places, strict=True)]
 
-    def _factor(self, i: Any, h: Any, first: int) -> Any:
-        """One over the root mean square of what head `h` is normed by."""
+    def _moments(self, i: Any, h: Any, first: int) -> tuple[Any, Any]:
+        """(None, one over the root mean square) of what head `h` is normed by, or, for a layer
+        norm, (its mean, one over the root of its variance)."""
         shape, heads = self.shape, 1
         start = (first + h) * shape.head_dim
         if shape.qk_norm == "row":
             heads, start = shape.heads if first == 0 else shape.kv_heads, first * shape.head_dim
-        count, square = heads * shape.head_dim, local(1)
-        dot(square, 0, count, lambda k: self.qkv[i, start + k] * self.qkv[i, start + k])
-        mean = square[0] / B.float32(count) + B.float32(shape.eps)
-        B.buffer_store(square, B.float32(1) / B.sqrt(mean), [0])
-        return square[0]
+        count = heads * shape.head_dim
+        if shape.qk_norm not in ("layer", "layers"):
+            square = local(1)
+            dot(square, 0, count, lambda k: self.qkv[i, start + k] * self.qkv[i, start + k])
+            return None, self._inverse_root(square, 0, count)
+        state = local(2)
+        dot(state, 0, count, lambda k: self.qkv[i, start + k])
+        B.buffer_store(state, state[0] / B.float32(count), [0])
+        mean = state[0]
+        dot(state, 1, count, lambda k: _square(self.qkv[i, start + k] - mean))
+        return mean, self._inverse_root(state, 1, count)
+
+    def _inverse_root(self, sums: Any, slot: int, count: int) -> Any:
+        mean = sums[slot] / B.float32(count) + B.float32(self.shape.eps)
+        B.buffer_store(sums, B.float32(1) / B.sqrt(mean), [slot])
+        return sums[slot]
+
+    def grown(self, query: Any, i: Any, pos: Any) -> Any:
+        """An element of a query of token `i`, larger the later it comes."""
+        if not self.shape.growth:
+            return query
+        steps = B.Cast("float32", (pos + i) // self.shape.every)
+        return query * (B.float32(1) + B.float32(self.shape.growth) * B.log(steps + B.float32(1)))
+
+
+def _square(x: Any) -> Any:
+    return x * x
 
 
 @functools.cache
 def rope_append(shape: Heads, page_size: int, kv_dtype: str, context: int) -> Any:
     """Norm and rotate q and k (half-split), write k and v at positions pos.. into their pages.
 
-    (qkv f32[n, (H+2KV)*D], rope f32[context, table], [q_norm, k_norm], page_table i32[pages],
+    (qkv f32[n, (H+2KV)*D], [rope f32[context, table]], [q_norm, k_norm], page_table i32[pages],
     k_cache, v_cache, pos, q f32[n, H*D]); caches [pages, KV, page_size, D] of kv_dtype.
     """
     heads, kv_heads, head_dim = shape.heads, shape.kv_heads, shape.head_dim
 
     def build(f: Function) -> None:
         qkv = f.tensor((f.n, (heads + 2 * kv_heads) * head_dim))
-        rope = f.tensor((context, shape.table))
+        rope = f.tensor((context, shape.table)) if shape.table else None
         gains = tuple(f.tensor((size,)) for size in shape.gains)
         table = f.tensor((f.pages,), "i32")
         cache = (f.pages, kv_heads, page_size, head_dim)
         keys, values = f.tensor(cache, kv_dtype), f.tensor(cache, kv_dtype)
         pos, q = f.position(), f.tensor((f.n, heads * head_dim))
         turning = _Turning(shape, qkv, rope, gains)
+        given = [tensor for tensor in (qkv, rope, *gains) if tensor is not None]
         with B.grid(f.n, heads, head_dim // 2) as (i, h, d), B.sblock("rotate"):
             vi, vh, vd = B.axis.remap("SSS", [i, h, d])
-            reads_all(qkv, rope, *gains)
+            reads_all(*given)
             B.writes(q[vi, 0 : heads * head_dim])
             for value, at in turning.pair(vi, vh, vd, 0, pos):
-                B.buffer_store(q, value, [vi, vh * head_dim + at])
+                grown = turning.grown(value, vi, pos)
+                B.buffer_store(q, grown, [vi, vh * head_dim + at])
         with B.grid(f.n, kv_heads, head_dim // 2) as (i, h, d), B.sblock("append"):
             vi, vh, vd = B.axis.remap("SSS", [i, h, d])
-            reads_all(qkv, rope, table, *gains)
+            reads_all(*given, table)
             span = (slice(0, f.pages), vh, slice(0, page_size), slice(0, head_dim))
             B.writes(keys[span], values[span])
             page, slot = table[(pos + vi) // page_size], (pos + vi) % page_size

@@ -117,7 +117,7 @@ def last_row(x: Array) -> Array:
 
 def rope_append(
     qkv: Array,
-    rope: Array,
+    rope: Array | None,
     page_table: Array,
     k_cache: Array,
     v_cache: Array,
@@ -128,11 +128,14 @@ def rope_append(
     gains: tuple[Array, ...] = (),
     qk_norm: str = "",
     eps: float = 0.0,
+    growth: float = 0.0,
+    every: int = 1,
 ) -> tuple[Array, Array, Array]:
     """(k_cache, v_cache, q [n, heads * D]) after appending n positions from `pos` on.
 
     The first `rotary` elements of a head are rotated; `gains` are the weights of the norms of q
-    and k, over each head or over the row of all heads.
+    and k, over each head or over the row of all heads. Queries grow by 1 + growth * log(1 +
+    floor(position / every)).
     """
     kv_heads, page_size, dim = k_cache.shape[1:]
     n, turned = len(qkv), dim if rotary is None else rotary
@@ -143,16 +146,27 @@ def rope_append(
     if qk_norm == "row":
         rows = [rms_norm(p.reshape(n, -1), g, eps=eps) for p, g in zip(both, gains, strict=True)]
         both = [row.reshape(n, -1, dim) for row in rows]
+    if qk_norm == "layer":
+        parts = [np.split(gain, 2) for gain in gains]
+        both = [layer_norm(b, *part, eps=eps) for b, part in zip(both, parts, strict=True)]
+    if qk_norm == "layers":
+        none = np.zeros(dim, np.float32)
+        own = [gain.reshape(-1, dim) for gain in gains]
+        both = [layer_norm(b, gain, none, eps=eps) for b, gain in zip(both, own, strict=True)]
     positions, joined = pos + np.arange(n), np.concatenate(both, axis=1)
-    cosine, sine = np.split(rope[positions][:, None, :], 2, axis=2)
-    a, b = np.split(joined[..., :turned], 2, axis=2)
-    pairs = [a * cosine - b * sine, b * cosine + a * sine] if turned else []
-    rotated = np.concatenate([*pairs, joined[..., turned:]], axis=2)
+    rotated = joined
+    if rope is not None and turned:
+        cosine, sine = np.split(rope[positions][:, None, :], 2, axis=2)
+        a, b = np.split(joined[..., :turned], 2, axis=2)
+        pairs = [a * cosine - b * sine, b * cosine + a * sine]
+        rotated = np.concatenate([*pairs, joined[..., turned:]], axis=2)
     k_cache, v_cache = k_cache.copy(), v_cache.copy()
     pages, slots = page_table[positions // page_size], positions % page_size
     k_cache[pages, :, slots] = rotated[:, heads:]
     v_cache[pages, :, slots] = split[:, heads + kv_heads :]
-    return k_cache, v_cache, rotated[:, :heads].reshape(n, heads * dim).astype(np.float32)
+    grown = 1 + growth * np.log(1.0 + positions // every)[:, None]
+    q = rotated[:, :heads].reshape(n, heads * dim) * grown
+    return k_cache, v_cache, q.astype(np.float32)
 
 
 def attention(

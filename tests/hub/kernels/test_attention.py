@@ -96,12 +96,14 @@ class Heads:
     rotary: int
     table: int
     qk_norm: str = ""
+    growth: float = 0.0
 
     def gains(self, rng: np.random.Generator) -> tuple[Array, ...]:
         each = self.case.head_dim
         both = (self.case.heads * each, self.case.kv_heads * each)
-        sizes = {"": (), "head": (each, each), "row": both}[self.qk_norm]
-        return tuple(normal(rng, size) for size in sizes)
+        sizes = {"": (), "head": (each, each), "row": both}
+        sizes |= {"layer": (2 * each, 2 * each), "layers": both}
+        return tuple(normal(rng, size) for size in sizes[self.qk_norm])
 
 
 HEADS = {
@@ -111,34 +113,33 @@ HEADS = {
     "normed-partial": Heads(Case(80, 2, 2), 20, 20, "head"),
     "normed-none": Heads(Case(32, 4, 4), 0, 32, "head"),
     "row-normed": Heads(Case(40, 6, 3), 40, 40, "row"),
+    "layer-normed": Heads(Case(40, 4, 2), 16, 16, "layer"),
+    "layer-normed-apart": Heads(Case(72, 3, 1), 72, 72, "layers"),
+    "no-table": Heads(Case(24, 3, 3), 0, 0),
+    "growing": Heads(Case(32, 4, 2), 32, 32, growth=0.1),
 }
 
 
 @pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS)
 def test_rope_append_norms_heads_and_turns_parts_of_them(trial: Trial, heads: Heads) -> None:
     rng, case = np.random.default_rng(7), heads.case
-    rope, gains = normal(rng, 80, heads.table), heads.gains(rng)
+    rope, gains = normal(rng, 80, heads.table) if heads.table else None, heads.gains(rng)
     attrs = case.attrs(trial) | {"context": 80}
     if heads.rotary != case.head_dim:
         attrs |= {"rotary": heads.rotary, "table": heads.table}
     if heads.qk_norm:
         attrs |= {"qk_norm": heads.qk_norm, "eps": 1e-5}
+    if heads.growth:
+        attrs |= {"growth": heads.growth, "every": 7}
     for dynamic, n, pos in ((False, 1, 9), (True, 33, 5)):
         table, keys, values = case.cache(rng, trial, pos + n)
         qkv = normal(rng, n, (case.heads + 2 * case.kv_heads) * case.head_dim)
-        arrays = [
-            qkv,
-            rope,
-            *gains,
-            table,
-            keys,
-            values,
-            normal(rng, n, case.heads * case.head_dim),
-        ]
+        q = normal(rng, n, case.heads * case.head_dim)
+        arrays = [qkv, *(() if rope is None else (rope,)), *gains, table, keys, values, q]
         got = trial.run("rope_append", arrays, attrs=attrs, dynamic=dynamic, n=n, pos=pos)
         want = reference.rope_append(
             qkv,
-            rope[:, : heads.rotary] if heads.rotary else rope,
+            rope[:, : heads.rotary] if rope is not None and heads.rotary else None,
             table,
             keys,
             values,
@@ -148,6 +149,8 @@ def test_rope_append_norms_heads_and_turns_parts_of_them(trial: Trial, heads: He
             gains=gains,
             qk_norm=heads.qk_norm,
             eps=1e-5,
+            growth=heads.growth,
+            every=7,
         )
         for one, other in zip(got, want, strict=True):
             assert_close(one, other, trial.tolerance)
