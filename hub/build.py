@@ -24,7 +24,8 @@ from .golden import GOLDEN_TOKENS, golden_prompt
 from .order import Order, Toolchain, read_shape
 from .schemes import Schemes, described
 from .shards import ChunkWriter, read_buffers
-from .stream import check_sources, press
+from .source_rows import check_sources
+from .stream import press
 from .weight_specs import WeightSpec
 
 if TYPE_CHECKING:

@@ -16,30 +16,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from runtime.plan import Dtype
 
-from .errors import CheckpointError, HubError
+from .errors import HubError
 from .quantize import Array, Halves, Packed, assemble, dequantize, pack_rows
 from .rounding import Floats
 from .schemes import SCHEMES, Scheme, Schemes
+from .source_rows import BLOCK_ELEMENTS, TensorRows, as_stored, read_rows
 from .weight_specs import Part, RopeTable, WeightSpec
 
-BLOCK_ELEMENTS = 1 << 22
 AHEAD_NBYTES = 256 * 1024 * 1024
 POOL_ELEMENTS = 1 << 26
 """Smaller models are pressed in this process: workers would take longer to start."""
-
-
-class TensorRows(Protocol):
-    """What the stream reads: a Checkpoint, or anything that has named tensors."""
-
-    def shape(self, name: str) -> tuple[int, ...]: ...
-
-    def rows(self, name: str, start: int, stop: int) -> Floats: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +43,6 @@ class PressedBuffer:
     data: Array
     error: float = 0.0
     norm: float = 0.0
-
-
-def check_sources(specs: Sequence[WeightSpec], source: TensorRows) -> None:
-    """Raise CheckpointError unless every source tensor is there with the shape its spec needs."""
-    for spec in specs:
-        shapes = [source.shape(name) for name in spec.sources]
-        if spec.kind == "matrix":
-            good = all(len(shape) == 2 and shape[1] == spec.cols for shape in shapes)
-            good = good and sum(shape[0] for shape in shapes) == spec.rows
-            wanted = [spec.rows, spec.cols]
-        else:
-            good = all(len(shape) == 1 for shape in shapes)
-            good = good and (not shapes or sum(shape[0] for shape in shapes) == spec.rows)
-            wanted = [spec.rows]
-        if not good:
-            raise CheckpointError(
-                f"{' + '.join(spec.sources)} has shape {[list(shape) for shape in shapes]}, "
-                f"config.json asks for {wanted} in all; use the config.json these weights were "
-                "saved with"
-            )
 
 
 def press(
@@ -186,18 +158,6 @@ def _pack_block(
     return pack_rows(stored, rows, " + ".join(spec.sources))
 
 
-def read_rows(spec: WeightSpec, source: TensorRows, start: int, stop: int) -> Floats:
-    """Rows [start, stop) of the sources of a matrix laid one below the other."""
-    pieces, base = [], 0
-    for name in spec.sources:
-        count = source.shape(name)[0]
-        first, last = max(start - base, 0), min(stop - base, count)
-        if first < last:
-            pieces.append(source.rows(name, first, last))
-        base += count
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-
 def rope_table(table: RopeTable) -> Floats:
     """f32[length, 2 * frequencies]: cosines, then sines, of float32 angles.
 
@@ -222,12 +182,7 @@ def dequantized(
     for spec in specs:
         if spec.kind == "rope":
             continue
-        values = _values(spec, schemes, buffers)
-        start = 0
-        for name in spec.sources:
-            stop = start + source.shape(name)[0]
-            yield name, values[start:stop]
-            start = stop
+        yield from as_stored(spec, source, _values(spec, schemes, buffers))
 
 
 def _values(spec: WeightSpec, schemes: Schemes, buffers: Mapping[str, Array]) -> Floats:

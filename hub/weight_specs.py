@@ -52,6 +52,11 @@ class WeightSpec:
     """Rows of a matrix that no binding may part: those of one expert, where there are experts."""
     pinned: Scheme | None = None
     """The scheme of a matrix that is stored alike whatever the model's scheme is."""
+    transposed: bool = False
+    """Whether the checkpoint holds the sources of a matrix as [cols, rows]."""
+    interleaved: int = 0
+    """Heads, where the one source holds queries, keys and values head by head: its rows are
+    [heads, 3, D], the weight's are [3, heads, D]."""
 
     def scheme(self, schemes: Schemes) -> Scheme:
         """How this matrix is stored."""

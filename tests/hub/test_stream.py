@@ -18,7 +18,8 @@ from hub.families import FAMILIES
 from hub.quantize import dequantize, quantize
 from hub.rounding import Floats
 from hub.schemes import SCHEMES, Mixture, Scheme, Schemes
-from hub.stream import check_sources, dequantized, press, rope_table
+from hub.source_rows import check_sources
+from hub.stream import dequantized, press, rope_table
 from hub.weight_specs import RopeTable, WeightSpec
 from tests.reference.tiny import TINY
 
