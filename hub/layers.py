@@ -139,6 +139,13 @@ def _gelu_tanh(x: Tensor) -> Tensor:
     return op.gelu(x, approximate="tanh")
 
 
+def add_positions(x: Tensor, table: Tensor, pos: Any) -> Tensor:
+    """x f32[n, cols] plus the rows of a table f32[rows, cols] from `pos` on."""
+    func = operators.add_positions(table.shape[0], x.shape[1])
+    args = [x, table, relax.ShapeExpr([pos])]
+    return op.tensor_ir_op(func, "add_positions", args, Tensor.placeholder(x.shape, F32))
+
+
 def last_row(x: Tensor) -> Tensor:
     """The last token's row, [1, cols]."""
     func = operators.last_row(x.shape[1])
@@ -162,7 +169,7 @@ class Attention:
     """
 
     heads: Heads
-    rope: Tensor
+    rope: Tensor | None
     gains: tuple[Tensor, ...]
     window: int
     scale: float
@@ -180,10 +187,11 @@ def attend(
     n, pages, heads = qkv.shape[0], step.page_table.shape[0], attention.heads
     query = Tensor.placeholder((n, heads.heads * heads.head_dim), F32)
     pos = relax.ShapeExpr([step.pos])
-    args = [qkv, attention.rope, *attention.gains, step.page_table, *cache]
+    tables = () if attention.rope is None else (attention.rope,)
+    args = [qkv, *tables, *attention.gains, step.page_table, *cache]
     q, k, v = op.tensor_ir_inplace_op(
         attention_operators.rope_append(
-            heads, layout.page_size, layout.dtype, attention.rope.shape[0]
+            heads, layout.page_size, layout.dtype, tables[0].shape[0] if tables else 0
         ),
         "rope_append",
         [*args, pos],

@@ -66,6 +66,25 @@ def embedding(
 
 
 @functools.cache
+def add_positions(rows: int, cols: int) -> Any:
+    """out[i] = x[i] + table[pos + i].
+
+    (x f32[n, cols], table f32[rows, cols], pos, out f32[n, cols])
+    """
+
+    def build(f: Function) -> None:
+        x, table = f.tensor((f.n, cols)), f.tensor((rows, cols))
+        pos, out = f.position(), f.tensor((f.n, cols))
+        with B.grid(f.n, cols) as (i, j), B.sblock("add_positions"):
+            vi, vj = B.axis.remap("SS", [i, j])
+            reads_all(x, table)
+            B.writes(out[vi, vj])
+            B.buffer_store(out, x[vi, vj] + table[pos + vi, vj], [vi, vj])
+
+    return operator("add_positions", {"rows": rows, "cols": cols}, build)
+
+
+@functools.cache
 def matmul(
     scheme: str,
     rows: int,

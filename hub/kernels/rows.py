@@ -1,10 +1,10 @@
-"""Kernels that work on rows of activations: `rms_norm`, `layer_norm` and `last_row`."""
+"""Kernels that work on rows of activations: norms, `add_positions` and `last_row`."""
 
 from __future__ import annotations
 
 from runtime.plan import Expr
 
-from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols
+from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
 from .template import render
 
 
@@ -54,6 +54,21 @@ def _threads(cols: int, profile: Profile) -> int:
     if profile.software:
         return 1
     return 64 if cols <= 512 else 256
+
+
+def add_positions(op: Op, profile: Profile) -> LibraryKernel:
+    """x f32[n, cols], table f32[rows, cols], out f32[n, cols]: x plus the rows from `pos` on."""
+    cols = op.integer("cols")
+    assert cols % 4 == 0, op
+    return render(
+        op,
+        profile,
+        template="add_positions",
+        values={"quads": cols // 4},
+        grid=folded(ceil_div(times(op.tokens, cols // 4), 64)),
+        writes=(2,),
+        uniforms=symbols("n", "pos") if op.dynamic else symbols("pos"),
+    )
 
 
 def last_row(op: Op, profile: Profile) -> LibraryKernel:
