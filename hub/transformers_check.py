@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def logits(root: Path, manifest: Manifest, index: WeightIndex, tokens: Sequence[
     settings = AutoConfig.for_model(**config)
     _fix_long_rope(settings, manifest.architecture.context)
     model = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
-    state = model.state_dict()
+    state = dict(by_published_name(model.state_dict()))
     source = _Shapes({name: tuple(tensor.shape) for name, tensor in state.items()})
     family = FAMILIES[manifest.architecture.family]
     specs = family.weights(family.read(config), manifest.architecture.context)
@@ -59,6 +59,20 @@ def logits(root: Path, manifest: Manifest, index: WeightIndex, tokens: Sequence[
     with torch.inference_mode():
         result: Floats = model.eval()(torch.tensor([list(tokens)])).logits[0].numpy()
     return result
+
+
+def by_published_name(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The tensors of a model under the names of published checkpoints: transformers joins the
+    matrices of all experts of a layer, checkpoints hold them one by one."""
+    for name, tensor in state.items():
+        place, _, joined = name.rpartition(".experts.")
+        if joined not in ("gate_up_proj", "down_proj"):
+            yield name, tensor
+            continue
+        parts = ("gate_proj", "up_proj") if joined == "gate_up_proj" else ("down_proj",)
+        for expert, matrix in enumerate(tensor):
+            for part, rows in zip(parts, matrix.chunk(len(parts)), strict=True):
+                yield f"{place}.experts.{expert}.{part}.weight", rows
 
 
 def _fix_long_rope(settings: Any, context: int) -> None:

@@ -6,13 +6,16 @@ from .family import Family, FamilyConfig
 from .gemma import GEMMA
 from .llama import LLAMA
 from .olmo2 import OLMO2
+from .olmoe import OLMOE
 from .phi3 import PHI3
 from .qwen2 import QWEN2
 from .qwen3 import QWEN3
+from .qwen3_moe import QWEN3_MOE
 from .smollm3 import SMOLLM3
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (GEMMA, LLAMA, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3)
+    family.name: family
+    for family in (GEMMA, LLAMA, OLMO2, OLMOE, PHI3, QWEN2, QWEN3, QWEN3_MOE, SMOLLM3)
 }
 
 __all__ = ["FAMILIES", "Family", "FamilyConfig"]

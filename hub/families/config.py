@@ -51,6 +51,35 @@ class Names:
     """Of what the feed-forward part gives, before it is added."""
     norm: str = "model.norm"
     head: str = "lm_head"
+    router: str = "mlp.gate"
+    expert: str = "mlp.experts.{}."
+    """Before the names of an expert's matrices."""
+    expert_gate_up: tuple[str, ...] = ("gate_proj", "up_proj")
+    expert_down: str = "down_proj"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """The layers whose feed-forward part is a mixture: a token goes to `top` of `count` experts."""
+
+    count: int
+    top: int
+    intermediate_size: int
+    """Of one expert."""
+    renormalize: bool
+    """Whether the shares of the chosen ones add up to one."""
+    layers: tuple[bool, ...]
+    """Whether each layer has experts."""
+
+    def problems(self, layers: int) -> list[str]:
+        found = []
+        if not 0 < self.top <= self.count:
+            found.append(f"num_experts_per_tok is {self.top} of {self.count} experts")
+        if self.intermediate_size <= 0 or self.intermediate_size % GROUP:
+            found.append(f"the experts' intermediate size is not a multiple of {GROUP}")
+        if len(self.layers) != layers:
+            found.append(f"{len(self.layers)} layers of {layers} are said to have experts or none")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +117,7 @@ class DecoderConfig:
     logit_cap: float = 0.0
     """Soft caps; 0 for none."""
     embedding_scale: float = 1.0
+    experts: Experts | None = None
     names: Names = Names()
 
     def __post_init__(self) -> None:
@@ -103,6 +133,10 @@ class DecoderConfig:
         from .weights import decoder_weights
 
         return sum(s.rows * s.cols for s in decoder_weights(self, 1) if s.kind != "rope")
+
+    def sparse(self, layer: int) -> bool:
+        """Whether that layer has experts."""
+        return self.experts is not None and self.experts.layers[layer]
 
     def _size_problems(self) -> list[str]:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "layers", "heads", "kv_heads")
@@ -122,6 +156,8 @@ class DecoderConfig:
             problems.append(f"layer_types names {len(self.windows)} layers of {self.layers}")
         if self.rotated and len(self.rotated) != self.layers:
             problems.append(f"no_rope_layers names {len(self.rotated)} layers of {self.layers}")
+        if self.experts is not None:
+            problems += self.experts.problems(self.layers)
         return problems
 
     def _number_problems(self) -> list[str]:

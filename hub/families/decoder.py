@@ -17,6 +17,7 @@ from runtime.plan import Buffer, Expr
 
 from ..attention_operators import Heads
 from ..errors import UnsupportedError
+from ..expert_layers import Mixture
 from ..layers import Attention, CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
 from ..operators import DTYPES
 from ..schemes import Schemes
@@ -211,5 +212,22 @@ class Decoder:
         attended, cache = attend(qkv, step, cache, self.layout, self.attention(index))
         x = self.join(f"{name}.output", f"{name}.output_norm", attended, x)
         hidden = self.norm(f"{name}.post_norm", x)
+        if self.config.sparse(index):
+            return self.mixture(name).forward(hidden, x), cache
         hidden = gate_up(hidden, matrices[f"{name}.gate_up"], self.config.activation)
         return self.join(f"{name}.down", f"{name}.down_norm", hidden, x), cache
+
+    def mixture(self, name: str) -> Mixture:
+        """The experts of the layer of that name."""
+        experts, matrices = self.config.experts, self.matrices
+        assert experts is not None, name
+        return Mixture(
+            router=matrices[f"{name}.router"],
+            gate_up=matrices[f"{name}.expert_gate_up"],
+            down=matrices[f"{name}.expert_down"],
+            total=experts.count,
+            top=experts.top,
+            features=experts.intermediate_size,
+            renormalize=experts.renormalize,
+            activation=self.config.activation,
+        )

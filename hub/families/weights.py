@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..weight_specs import WeightSpec
 from .config import DecoderConfig
+from .experts import expert_weights
 from .rope import Rope, rope_table
 
 
@@ -45,6 +46,8 @@ def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
     specs += matrix("output", (names.output,), hidden, width, config.output_bias)
     specs += norm("output_norm", names.output_norm)
     specs += norm("post_norm", names.post_norm)
+    if config.sparse(index):
+        return specs + expert_weights(config, index)
     specs += matrix("gate_up", names.gate_up, 2 * ffn, hidden)
     specs += matrix("down", (names.down,), hidden, ffn)
     return specs + norm("down_norm", names.down_norm)

@@ -74,6 +74,11 @@ def test_what_no_family_computes_is_refused_by_name(
         ("tiny-smollm3", {"no_rope_layers": [1, 0]}, "no_rope_layers"),
         ("tiny-smollm3", {"mlp_bias": True}, "mlp_bias"),
         ("tiny-olmo2", {"sliding_window": 16}, "sliding_window"),
+        ("tiny-qwen3-moe", {"mlp_only_layers": [3]}, "mlp_only_layers"),
+        ("tiny-qwen3-moe", {"num_experts_per_tok": 11}, "num_experts_per_tok"),
+        ("tiny-qwen3-moe", {"moe_intermediate_size": 40}, "intermediate size"),
+        ("tiny-qwen3-moe", {"n_shared_experts": 1}, "n_shared_experts"),
+        ("tiny-olmoe", {"clip_qkv": 8.0}, "clip_qkv"),
     ],
 )
 def test_what_one_family_does_not_compute_is_refused_by_name(
@@ -122,6 +127,31 @@ def test_windows_lie_where_each_family_has_them() -> None:
     assert read("tiny-gemma3").windows == (9, 9, 0)
     assert read("tiny-smollm3").windows == (0, 20, 0)
     assert read("tiny-smollm3", no_rope_layers=None).rotated == (True, True, True)
+
+
+def test_experts_lie_where_the_config_leaves_them() -> None:
+    def layers(**changes: Any) -> tuple[bool, ...]:
+        return tuple(map(read("tiny-qwen3-moe", num_hidden_layers=4, **changes).sparse, range(4)))
+
+    assert layers() == (False, True, True, True)
+    assert layers(mlp_only_layers=None, decoder_sparse_step=2) == (False, True, False, True)
+    assert read("tiny-qwen3-moe", num_experts=..., num_local_experts=10) == read("tiny-qwen3-moe")
+
+
+def test_a_window_of_null_is_none() -> None:
+    assert read("tiny-qwen3-moe", sliding_window=None).windows == (0, 0, 0)
+    assert read("tiny-qwen3-moe", sliding_window=...).windows == (4096,) * 3
+    assert read("tiny-qwen3-moe", use_sliding_window=False).windows == (0, 0, 0)
+
+
+def test_parts_of_a_layer_hold_whole_experts() -> None:
+    changes = {"num_experts": 64, "hidden_size": 2048, "moe_intermediate_size": 768}
+    specs = FAMILIES["qwen3_moe"].weights(read("tiny-qwen3-moe", **changes), 64)
+    stacked = {spec.name: spec for spec in specs if spec.name.startswith("layers.1.expert")}
+    for name, unit in (("layers.1.expert_gate_up", 2 * 768), ("layers.1.expert_down", 2048)):
+        parts = stacked[name].parts(SCHEMES["f16"])
+        assert len(parts) > 1
+        assert all(part.start % unit == 0 and part.rows % unit == 0 for part in parts)
 
 
 def test_weights_fit_their_bindings_in_every_scheme() -> None:

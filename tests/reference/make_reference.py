@@ -10,6 +10,7 @@ the weights that the quantizer's codes stand for.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from .answers import (
@@ -141,6 +142,8 @@ def _generate(
 def open_model(folder: Path, weights: Weights) -> Any:
     """A float32 transformers model holding exactly `weights`."""
     config = AutoConfig.from_pretrained(folder)
+    if any(".experts." in name for name in weights):
+        return read_model(folder, weights)
     model = AutoModelForCausalLM.from_config(
         config, attn_implementation="eager", dtype=torch.float32
     )
@@ -149,6 +152,18 @@ def open_model(folder: Path, weights: Weights) -> Any:
     tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
     assert set(missing) <= tied and not unexpected, (missing, unexpected)
     model.tie_weights()
+    return model.eval()
+
+
+def read_model(folder: Path, weights: Weights) -> Any:
+    """The same by way of a checkpoint: transformers joins experts as it reads them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(folder / "config.json", scratch)
+        save_file(dict(weights), Path(scratch) / "model.safetensors")
+        model, report = AutoModelForCausalLM.from_pretrained(
+            scratch, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
+        )
+    assert not any(report.values()), report
     return model.eval()
 
 

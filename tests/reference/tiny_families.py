@@ -177,6 +177,41 @@ def _olmo2(c: Settings) -> Shapes:
     return _decoder(c, lambda index: layer)
 
 
+def _experts(c: Settings, ffn: int) -> Shapes:
+    """A router and the matrices of each expert, as published checkpoints name them."""
+    hidden = c["hidden_size"]
+    shapes: Shapes = {"mlp.gate.weight": (c["num_experts"], hidden)}
+    for expert in range(c["num_experts"]):
+        prefix = f"mlp.experts.{expert}"
+        shapes |= {f"{prefix}.{part}_proj.weight": (ffn, hidden) for part in ("gate", "up")}
+        shapes[f"{prefix}.down_proj.weight"] = (hidden, ffn)
+    return shapes
+
+
+def _sparse(c: Settings, shapes: Shapes, ffn: int) -> Shapes:
+    """A layer with experts in the place of its feed-forward matrices."""
+    return {k: v for k, v in shapes.items() if not k.startswith("mlp.")} | _experts(c, ffn)
+
+
+def _qwen3_moe(c: Settings) -> Shapes:
+    dense = _norms(c, *PRE_NORMS) | _separate(c) | _head_norms(c) | _attention_biases(c)
+    sparse = _sparse(c, dense, c["moe_intermediate_size"])
+
+    def layer(index: str) -> Shapes:
+        step, at = c["decoder_sparse_step"], int(index)
+        return sparse if (at + 1) % step == 0 and at not in c["mlp_only_layers"] else dense
+
+    return _decoder(c, layer)
+
+
+def _olmoe(c: Settings) -> Shapes:
+    query, key = _rows(c)
+    norms: Shapes = {"self_attn.q_norm.weight": (query,), "self_attn.k_norm.weight": (key,)}
+    dense = _norms(c, *PRE_NORMS) | norms | _separate(c) | _attention_biases(c)
+    layer = _sparse(c, dense, c["intermediate_size"])
+    return _decoder(c, lambda index: layer)
+
+
 def _gemma(c: Settings) -> Shapes:
     norms = _norms(c, *PRE_NORMS)
     if c["model_type"] != "gemma":
@@ -193,9 +228,11 @@ SHAPES: Mapping[str, Callable[[Settings], Shapes]] = {
     "gemma3_text": _gemma,
     "llama": _plain,
     "olmo2": _olmo2,
+    "olmoe": _olmoe,
     "phi3": _phi3,
     "qwen2": _qwen2,
     "qwen3": _qwen3,
+    "qwen3_moe": _qwen3_moe,
     "smollm3": _plain,
 }
 
@@ -219,6 +256,7 @@ def _gemma_settings(model_type: str, architecture: str, **options: Any) -> Setti
 
 
 OUTPUTS = {"o_proj.weight": 3.0, "down_proj.weight": 3.0}
+ROUTER = {"mlp.gate.weight": 2.0}
 OUTPUT_NORMS = {"post_attention_layernorm": 6.0, "post_feedforward_layernorm": 6.0}
 
 LONG_ROPE = {
@@ -327,5 +365,24 @@ TINY_FAMILIES = (
         _settings("olmo2", "Olmo2ForCausalLM", attention_bias=True),
         on_device=True,
         emphasis={"embed_tokens": 10.0},
+    ),
+    TinyDecoder(
+        "tiny-qwen3-moe", 6, "experts after a layer without, shares that add up to one, a window",
+        _settings(
+            "qwen3_moe", "Qwen3MoeForCausalLM", head_dim=32, num_hidden_layers=3,
+            moe_intermediate_size=64, num_experts=10, num_experts_per_tok=3,
+            norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[0],
+            use_sliding_window=True, sliding_window=18,
+        ),
+        on_device=True,
+        emphasis=OUTPUTS | ROUTER,
+    ),
+    TinyDecoder(
+        "tiny-olmoe", 1, "experts in every layer, norms over all queries and all keys",
+        _settings(
+            "olmoe", "OlmoeForCausalLM", intermediate_size=96, num_experts=7,
+            num_experts_per_tok=2, norm_topk_prob=False, clip_qkv=None,
+        ),
+        emphasis=OUTPUTS | ROUTER,
     ),
 )  # fmt: skip
