@@ -55,7 +55,7 @@ def build(
         typer.Option(help="Quantization: f32, f16, q8 or q4; repeat for several."),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Build this folder of safetensors under the ID.")
+        Path | None, typer.Option(help="Build this folder, or GGUF file, under the ID.")
     ] = None,
     repo: Annotated[
         str | None,

@@ -13,7 +13,7 @@ from runtime import codec
 from runtime.manifest import Source
 from runtime.progress import OnProgress
 
-from .checkpoint import Checkpoint
+from .origins import Weights, open_origin
 from .tokenizer_files import TokenizerFiles
 
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md")
@@ -28,24 +28,31 @@ class Material:
 
     config: Mapping[str, Any]
     source: Source
-    checkpoint: Checkpoint | None
+    checkpoint: Weights | None
     chat: TokenizerFiles | None
     licence_text: bytes | None
 
 
-def from_folder(folder: Path, repo: str, revision: str | None, on_progress: OnProgress) -> Material:
-    """A checkpoint folder; without a revision its content's digest stands for one.
+def from_folder(
+    path: Path,
+    repo: str,
+    revision: str | None,
+    on_progress: OnProgress,
+    *,
+    file: str | None = None,
+) -> Material:
+    """A checkpoint folder, or one GGUF file (`path`, or `file` in it); without a revision its
+    content's digest stands for one.
 
-    Raises CheckpointError.
+    Raises CheckpointError and UnsupportedError.
     """
-    checkpoint = Checkpoint.open(folder)
-    chat = TokenizerFiles.open(folder, checkpoint.config)
-    files = checkpoint.identify(on_progress)
+    origin = open_origin(path, file)
+    files = origin.weights.identify(on_progress)
     content = hashlib.sha256(codec.dumps(files).encode()).hexdigest()
     source = Source(repo, revision or f"sha256:{content}", files)
-    texts = [folder / name for name in LICENCE_FILES if (folder / name).is_file()]
+    texts = [origin.folder / name for name in LICENCE_FILES if (origin.folder / name).is_file()]
     licence = texts[0].read_bytes() if texts else None
-    return Material(checkpoint.config, source, checkpoint, chat, licence)
+    return Material(origin.weights.config, source, origin.weights, origin.chat, licence)
 
 
 def from_shapes(config: ModelConfig) -> Material:

@@ -27,6 +27,7 @@ from .quantize import Array, Halves, Packed, assemble, dequantize, pack_rows
 from .rounding import Floats
 from .schemes import SCHEMES, Scheme, Schemes
 from .source_rows import BLOCK_ELEMENTS, TensorRows, as_stored, read_rows
+from .taken_rows import take_rows
 from .weight_specs import Part, RopeTable, WeightSpec
 
 AHEAD_NBYTES = 256 * 1024 * 1024
@@ -151,11 +152,17 @@ def _pack_block(
     """Rows [start, stop) of a weight, packed."""
     if spec.rope is not None:
         return Packed(rope_table(spec.rope), None, 0.0, 0.0)
+    names = " + ".join(spec.sources)
+    taken = take_rows(
+        spec, scheme, source, start, stop, lambda rows: pack_rows(scheme, rows, names)
+    )
+    if taken is not None:
+        return taken
     rows = read_rows(spec, source, start, stop)
     if spec.offset:
         rows = rows + np.float32(spec.offset)
     stored = scheme if spec.kind == "matrix" else SCHEMES["f32"]
-    return pack_rows(stored, rows, " + ".join(spec.sources))
+    return pack_rows(stored, rows, names)
 
 
 def rope_table(table: RopeTable) -> Floats:

@@ -33,21 +33,40 @@ class TokenizerFiles:
         """Gather them from a checkpoint folder; `config` is its config.json."""
         tokenizer = read_json(folder / TOKENIZER)
         settings = _optional(folder / TOKENIZER_CONFIG)
-        documents = {TOKENIZER: (folder / TOKENIZER).read_bytes()}
-        documents[TOKENIZER_CONFIG] = (
-            json.dumps(settings, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
-        ).encode()
-        template = _template(folder, settings)
-        if template is not None:
-            documents[TEMPLATE] = template.encode()
-        generation = _optional(folder / "generation_config.json")
         stops = {
-            *_ids(generation.get("eos_token_id"), folder),
+            *_ids(_optional(folder / "generation_config.json").get("eos_token_id"), folder),
             *_ids(config.get("eos_token_id"), folder),
             *_token_id(tokenizer, settings.get("eos_token")),
         }
         bos = _ids(config.get("bos_token_id"), folder)
-        return cls(documents, bos[0] if bos else None, tuple(sorted(stops)))
+        return cls(
+            _documents((folder / TOKENIZER).read_bytes(), settings, _template(folder, settings)),
+            bos[0] if bos else None,
+            tuple(sorted(stops)),
+        )
+
+    @classmethod
+    def made(
+        cls,
+        tokenizer: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        template: str | None,
+        *,
+        bos_token_id: int | None,
+        stop_token_ids: tuple[int, ...],
+    ) -> TokenizerFiles:
+        """Of documents that were rebuilt: tokenizer.json, tokenizer_config.json, template."""
+        written = json.dumps(tokenizer, ensure_ascii=False, indent=1) + "\n"
+        documents = _documents(written.encode(), settings, template)
+        return cls(documents, bos_token_id, stop_token_ids)
+
+
+def _documents(
+    tokenizer: bytes, settings: Mapping[str, Any], template: str | None
+) -> dict[str, bytes]:
+    sorted_settings = json.dumps(settings, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
+    documents = {TOKENIZER: tokenizer, TOKENIZER_CONFIG: sorted_settings.encode()}
+    return documents if template is None else documents | {TEMPLATE: template.encode()}
 
 
 def _optional(file: Path) -> dict[str, Any]:

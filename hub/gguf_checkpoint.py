@@ -1,0 +1,186 @@
+"""A GGUF file as a checkpoint: tensors by the names of config.json's family, read by rows.
+
+What a converter did to the tensors (rows of queries and keys in rotating pairs, one added to
+norms) is undone while reading; nothing larger than the rows asked for is in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.progress import OnProgress, Progress, ignore_progress
+
+from .errors import CheckpointError
+from .gguf_config import Architecture, architecture_of, read_config
+from .gguf_header import REMEDY, GgufHeader, GgufTensor, read_header
+from .gguf_types import Bytes, check_readable, dequantized, library, packed
+from .quantize import Packed
+from .rounding import Floats
+from .schemes import Scheme
+
+HASH_NBYTES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor and how it differs from the family's: `pairs` heads whose rows lie in rotating
+    pairs (0 for none), and `offset` added to every element."""
+
+    tensor: GgufTensor
+    pairs: int = 0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GgufCheckpoint:
+    """An opened file: the config.json it stands for, and its tensors by the family's names."""
+
+    file: Path
+    config: Mapping[str, Any]
+    entries: Mapping[str, Stored]
+
+    @classmethod
+    def open(cls, file: Path) -> tuple[GgufCheckpoint, GgufHeader]:
+        """Read the head; CheckpointError, or UnsupportedError naming what is not read."""
+        header = read_header(file)
+        architecture = architecture_of(header)
+        config = read_config(header, lambda name: _vector(file, header, name))
+        return cls(file, config, dict(_entries(header, architecture, config))), header
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor; CheckpointError when there is none of that name."""
+        return self._entry(name).tensor.shape
+
+    def rows(self, name: str, start: int, stop: int) -> Floats:
+        """Rows [start, stop) of a tensor (elements, for a vector) as float32."""
+        entry = self._entry(name)
+        tensor = entry.tensor
+        check_readable(name, tensor.dtype)
+        if len(tensor.shape) == 1:
+            values = _whole_vector(self.file, name, tensor) - np.float32(entry.offset)
+            return values[_order(entry, start, stop)]
+        return dequantized(name, tensor.dtype, self._raw(name, start, stop))
+
+    def packed(self, name: str, scheme: Scheme, start: int, stop: int) -> Packed | None:
+        """Rows [start, stop) as `scheme` holds them; None when that takes rounding."""
+        tensor = self._entry(name).tensor
+        check_readable(name, tensor.dtype)
+        if len(tensor.shape) != 2:
+            return None
+        return packed(name, tensor.dtype, scheme, lambda: self._raw(name, start, stop))
+
+    def identify(self, on_progress: OnProgress = ignore_progress) -> dict[str, str]:
+        """sha256 of the file, by its name."""
+        total, done = self.file.stat().st_size, 0
+        digest = hashlib.sha256()
+        with self.file.open("rb") as stream:
+            while block := stream.read(HASH_NBYTES):
+                digest.update(block)
+                done += len(block)
+                on_progress(Progress("identify", done, total, "bytes"))
+        return {self.file.name: digest.hexdigest()}
+
+    def _entry(self, name: str) -> Stored:
+        if name not in self.entries:
+            raise CheckpointError(
+                f"{self.file}: tensor {name!r} is missing; the file is incomplete: download it "
+                "again, or another one"
+            )
+        return self.entries[name]
+
+    def _raw(self, name: str, start: int, stop: int) -> Bytes:
+        """The bytes of rows [start, stop) of a matrix, in the family's order."""
+        entry = self._entry(name)
+        if not entry.pairs:
+            return _read(self.file, name, entry.tensor, start, stop)
+        order = _order(entry, start, stop)
+        first, last = int(order.min()), int(order.max()) + 1
+        return _read(self.file, name, entry.tensor, first, last)[order - first]
+
+
+def _order(entry: Stored, start: int, stop: int) -> NDArray[np.int64]:
+    """Where the file holds rows [start, stop) of the family's tensor."""
+    if not entry.pairs:
+        return np.arange(start, stop)
+    return paired_rows(entry.tensor.shape[0] // entry.pairs, start, stop)
+
+
+def paired_rows(head_dim: int, start: int, stop: int) -> NDArray[np.int64]:
+    """Where a file with rotating pairs side by side holds rows [start, stop).
+
+    Element i of the first half of a head rotates with element i of the second: the file holds
+    them as elements 2i and 2i + 1.
+    """
+    rows = np.arange(start, stop)
+    half, inner = head_dim // 2, rows % head_dim
+    return rows - inner + 2 * (inner % half) + inner // half
+
+
+def _read(file: Path, name: str, tensor: GgufTensor, start: int, stop: int) -> Bytes:
+    wanted = (stop - start) * tensor.row_nbytes
+    offset = tensor.offset + start * tensor.row_nbytes
+    try:
+        raw = np.fromfile(file, dtype=np.uint8, count=wanted, offset=offset)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error}); {REMEDY}") from error
+    if raw.size != wanted:
+        raise CheckpointError(f"{file}: tensor {name!r} is cut short; {REMEDY}")
+    return raw.reshape(stop - start, -1)
+
+
+def _whole_vector(file: Path, name: str, tensor: GgufTensor) -> Floats:
+    """All elements of a vector, which may be blocks of a quantized format."""
+    flat = GgufTensor(tensor.dtype, (1, tensor.shape[0]), tensor.offset)
+    return dequantized(name, tensor.dtype, _read(file, name, flat, 0, 1)).reshape(-1)
+
+
+def _vector(file: Path, header: GgufHeader, name: str) -> Floats:
+    tensor = header.tensors.get(name)
+    if tensor is None or len(tensor.shape) != 1:
+        raise CheckpointError(f"{file}: tensor {name!r} is no vector, or missing; {REMEDY}")
+    check_readable(name, tensor.dtype)
+    return _whole_vector(file, name, tensor)
+
+
+def _entries(
+    header: GgufHeader, architecture: Architecture, config: Mapping[str, Any]
+) -> Iterator[tuple[str, Stored]]:
+    heads = {
+        "attn_q": config["num_attention_heads"],
+        "attn_k": config["num_key_value_heads"],
+    }
+    for name, found in _names(header, config["num_hidden_layers"]):
+        base, _, ending = found.rpartition(".")
+        kind = base.rpartition(".")[2]
+        tensor = header.tensors[found]
+        pairs = heads.get(kind, 0) if architecture.paired else 0
+        if pairs and tensor.shape[0] % (2 * pairs):
+            raise CheckpointError(
+                f"{header.where}: tensor {found!r} has {tensor.shape[0]} rows for {pairs} heads; "
+                + REMEDY
+            )
+        offset = architecture.norm_offset if kind.endswith("norm") and ending == "weight" else 0.0
+        yield name, Stored(tensor, pairs, offset)
+
+
+def _names(header: GgufHeader, layers: int) -> Iterator[tuple[str, str]]:
+    """(name in config.json's family, name in the file) of every tensor, by the package's table.
+
+    A tensor has the names of all families that have its like; those of ours begin so.
+    """
+    gguf = library()
+    architecture = header.metadata["general.architecture"]
+    (known,) = (key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
+    for alias, (_, base) in gguf.get_tensor_name_map(known, layers).mapping.items():
+        if not (alias.startswith("model.") or alias == "lm_head"):
+            continue
+        for ending in ("weight", "bias"):
+            if f"{base}.{ending}" in header.tensors:
+                yield f"{alias}.{ending}", f"{base}.{ending}"
