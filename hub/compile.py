@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from runtime.manifest import Embedding, Task
 from runtime.plan import PLAN_FORMAT, Buffer, Expr, Plan
 from runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -44,6 +45,9 @@ PREFILL_CHUNK = 512
 """Tiles enough to fill a large GPU; a slow one is given less at a time (`runtime/pace.py`)."""
 SOFTWARE_PREFILL_CHUNK = 64
 """Small, so that progress and stop are felt on a device that takes a second for it."""
+ENCODE_TOKENS, SOFTWARE_ENCODE_TOKENS = 2048, 512
+"""Of all the texts that are made vectors of in one run, where no text alone is longer."""
+ENCODE_TEXTS = 256
 
 
 def compile_plans(
@@ -57,27 +61,30 @@ def compile_plans(
     prefill_chunk: int | None = None,
     variants: tuple[str, ...] = VARIANTS,
     library: bool = True,
+    embedding: Embedding | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> tuple[Plan, ...]:
     """One plan per variant, most demanding first.
 
     `config` is the checkpoint's config.json; `context` the longest sequence in tokens;
     `library=False` leaves every kernel of the model to TVM (the reference the library is tested
-    against). Raises UnsupportedError, CompileError.
+    against); `embedding` says how texts become vectors, where that is the task.
+    Raises UnsupportedError, CompileError.
     """
     reader = FAMILIES[family]
     parsed = reader.read(config)
     plans = []
     for index, name in enumerate(variants):
         on_progress(Progress("compile", index, len(variants), "plans"))
-        chunk = SOFTWARE_PREFILL_CHUNK if name == "software" else PREFILL_CHUNK
+        kind = COMPILERS[reader.task]
         shape = ModuleShape(
             context=context,
             page_size=page_size,
-            prefill_chunk=min(prefill_chunk or chunk, context),
+            prefill_chunk=kind.chunk(prefill_chunk, context, name),
             kv_dtype="f16" if PROFILES[name].f16 else "f32",
+            embedding=embedding,
         )
-        compiler = _Compiler(model_id, reader, parsed, scheme, shape, PROFILES[name])
+        compiler = kind(model_id, reader, parsed, scheme, shape, PROFILES[name])
         plans.append(compiler.compile(library=library))
     on_progress(Progress("compile", len(variants), len(variants), "plans"))
     return tuple(plans)
@@ -100,6 +107,12 @@ class _Compiler:
         self.pages = -(-shape.context // shape.page_size)
         self.specs = family.weights(config, shape.context)
 
+    @staticmethod
+    def chunk(wanted: int | None, context: int, variant: str) -> int:
+        """Tokens that one run takes at most."""
+        usual = SOFTWARE_PREFILL_CHUNK if variant == "software" else PREFILL_CHUNK
+        return min(wanted or usual, context)
+
     def compile(self, *, library: bool) -> Plan:
         module = self.family.module(self.config, self.scheme, self.shape)
         bounds = {
@@ -109,17 +122,25 @@ class _Compiler:
         }
         if library and not self.profile.software:
             module = self._packed(module)
+        builder = self._lowered(module, bounds, library=library)
+        self._add_sampling(builder)
+        self._add_synthesis(builder)
+        packed = tuple(name for name in PACKED if name in builder.entries)
+        buffers = self._buffers(module, builder)
+        return self._plan(builder, buffers, {"decode": packed} if packed else {})
+
+    def _lowered(self, module: Module, bounds: Mapping[str, int], *, library: bool) -> PlanBuilder:
+        """The module's entries as dispatches."""
         lowered = lower_graph(module.ir, webgpu_target(), bounds)
         builder = PlanBuilder(self._kernel if library else lambda op: None)
         builder.add_module(module, lowered, bounds)
         builder.library = self._kernel
-        self._add_sampling(builder)
-        self._add_synthesis(builder)
-        packed = tuple(name for name in PACKED if name in builder.entries)
+        return builder
+
+    def _buffers(self, module: Module, builder: PlanBuilder) -> tuple[Buffer, ...]:
         weights = weight_buffers(self.specs, self.scheme)
         scratch = tuple(builder.buffers.values())
-        buffers = (*weights, *module.caches, *scratch, *self._io_buffers())
-        return self._plan(builder, buffers, {"decode": packed} if packed else {})
+        return (*weights, *module.caches, *scratch, *self._io_buffers())
 
     def _packed(self, module: Module) -> Module:
         """`module` with further ways to decode: rows handed on packed, as floats or integers."""
@@ -194,6 +215,40 @@ class _Compiler:
             Buffer("sampler", "io", "u32", Expr(64)),
             Buffer("counts", "io", "u32", Expr(4 * vocab)),
         )
+
+
+class _EncoderCompiler(_Compiler):
+    """One variant of a model that makes vectors of texts."""
+
+    @staticmethod
+    def chunk(wanted: int | None, context: int, variant: str) -> int:
+        """Tokens of all texts of one run: a text is never parted."""
+        usual = SOFTWARE_ENCODE_TOKENS if variant == "software" else ENCODE_TOKENS
+        return max(wanted or usual, context)
+
+    @property
+    def texts(self) -> int:
+        """Texts of one run at most."""
+        return min(ENCODE_TEXTS, self.shape.prefill_chunk)
+
+    def compile(self, *, library: bool) -> Plan:
+        module = self.family.module(self.config, self.scheme, self.shape)
+        bounds = {"n": self.shape.prefill_chunk, "texts": self.texts}
+        builder = self._lowered(module, bounds, library=library)
+        self._add_synthesis(builder)
+        return self._plan(builder, self._buffers(module, builder), {})
+
+    def _io_buffers(self) -> tuple[Buffer, ...]:
+        rows, texts = Expr(4 * self.shape.prefill_chunk), self.texts
+        return (
+            *(Buffer(name, "io", "i32", rows) for name in ("tokens", "types", "positions")),
+            Buffer("spans", "io", "i32", Expr(8 * self.shape.prefill_chunk)),
+            Buffer("texts", "io", "i32", Expr(8 * texts)),
+            Buffer("embeddings", "io", "f32", Expr(4 * texts * self.config.hidden_size)),
+        )
+
+
+COMPILERS: Mapping[Task, type[_Compiler]] = {"chat": _Compiler, "embedding": _EncoderCompiler}
 
 
 def weight_buffers(specs: tuple[WeightSpec, ...], scheme: Schemes) -> tuple[Buffer, ...]:

@@ -47,8 +47,7 @@ class PlanBuilder:
         for name in module.inputs:
             walker = _Walker(self, name, module, ir, bounds)
             steps = walker.walk()
-            symbols = ("n", "pos") if name.startswith("prefill") else ("pos",)
-            self.entries[name] = Entry(symbols, tuple(steps))
+            self.entries[name] = Entry(_symbols(name), tuple(steps))
 
     def add_entry(
         self, name: str, symbols: tuple[str, ...], calls: Sequence[tuple[Op, tuple[str, ...]]]
@@ -110,7 +109,7 @@ class _Walker:
         self.function = ir[entry]
         self.values: dict[Any, Any] = {}
         self.outputs = module.outputs[entry]
-        self.symbols = {name: Expr(name) for name in ("n", "pos", "pages")}
+        self.symbols = {name: Expr(name) for name in ("n", "pos", "pages", "texts")}
         self.steps: list[Step] = []
         for param, name in zip(self.function.params, module.inputs[entry], strict=True):
             self.values[param] = name
@@ -247,6 +246,13 @@ class _Walker:
         size = -(-nbytes.evaluate(self.bounds) // 4) * 4
         self.builder.buffers[buffer] = Buffer(buffer, "scratch", "f32", Expr(size))
         return buffer
+
+
+def _symbols(entry: str) -> tuple[str, ...]:
+    """What an entry needs to know."""
+    if entry == "encode":
+        return ("n", "texts")
+    return ("n", "pos") if entry.startswith("prefill") else ("pos",)
 
 
 def _callee(value: Any) -> str | None:

@@ -94,4 +94,5 @@ def _entry(built: dict[str, tuple[Manifest, SchemeEntry]], schemes: Sequence[str
         licence=manifest.licence.spdx,
         synthetic=manifest.synthetic,
         schemes=tuple(built[name][1] for name in names),
+        task=manifest.task,
     )

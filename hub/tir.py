@@ -108,7 +108,8 @@ def local(size: int) -> Any:
 
 
 def activated(activation: str, x: Any) -> Any:
-    """`x` through "silu", "gelu_tanh" (arXiv 1606.08415, the tanh form) or "gelu" (by erf)."""
+    """`x` through "silu", "gelu_tanh" (arXiv 1606.08415, the tanh form), "gelu" (by erf) or
+    "relu"."""
     one = B.float32(1)
     if activation == "silu":
         return x / (one + B.exp(B.min(-x, B.float32(80))))
@@ -116,6 +117,8 @@ def activated(activation: str, x: Any) -> Any:
         # (1 + tanh u) / 2 is the logistic function of 2u.
         twice = x * (B.float32(1.5957691216057308) + x * x * B.float32(0.07135481282636944))
         return x / (one + B.exp(B.min(-twice, B.float32(80))))
+    if activation == "relu":
+        return B.max(x, B.float32(0))
     assert activation == "gelu", activation
     return x * B.float32(0.5) * (one + _erf(x * B.float32(0.7071067811865476)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from . import codec
 from .errors import FormatError, ModelpressError
@@ -121,6 +121,36 @@ class Golden:
     tokens: tuple[int, ...]
 
 
+Task = Literal["chat", "embedding"]
+"""What a model is asked for: answers, or a vector for each text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """How a model makes a vector of a text."""
+
+    width: int
+    """Numbers of a vector."""
+    max_tokens: int
+    """The longest text, special tokens included."""
+    pooling: str
+    """"cls", "mean", "max", "mean_sqrt_len" or "last": how the rows of a text become one."""
+    normalized: bool
+    """Whether vectors have length 1."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """What the model was trained to read before a text, by what the text is ("query")."""
+    default_prompt: str | None = None
+    """The prompt of a request that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenVector:
+    """The vector of one text, computed at build time on the reference host."""
+
+    tokens: tuple[int, ...]
+    values: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A model in one scheme, ready to run. `files` holds tokenizer.json, chat_template.jinja..."""
@@ -148,6 +178,10 @@ class Manifest:
     golden: Golden | None
     tools: Mapping[str, str]
     """Versions of the tools that built it."""
+    task: Task = "chat"
+    embedding: Embedding | None = None
+    """Of a model whose task is "embedding"."""
+    golden_vector: GoldenVector | None = None
 
     @classmethod
     def loads(cls, text: str | bytes, where: str = "manifest.json") -> Manifest:
@@ -184,6 +218,7 @@ class ModelEntry:
     """SPDX identifier."""
     synthetic: bool
     schemes: tuple[SchemeEntry, ...]
+    task: Task = "chat"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bert import BERT
 from .family import Family, FamilyConfig
 from .gemma import GEMMA
 from .llama import LLAMA
@@ -15,7 +16,7 @@ from .smollm3 import SMOLLM3
 
 FAMILIES: dict[str, Family] = {
     family.name: family
-    for family in (GEMMA, LLAMA, OLMO2, OLMOE, PHI3, QWEN2, QWEN3, QWEN3_MOE, SMOLLM3)
+    for family in (BERT, GEMMA, LLAMA, OLMO2, OLMOE, PHI3, QWEN2, QWEN3, QWEN3_MOE, SMOLLM3)
 }
 
 __all__ = ["FAMILIES", "Family", "FamilyConfig"]

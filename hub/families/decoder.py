@@ -13,6 +13,7 @@ from typing import Any
 from tvm import relax, tirx
 from tvm.relax.frontend.nn import Tensor
 
+from runtime.manifest import Task
 from runtime.plan import Buffer, Expr
 
 from ..attention_operators import Heads
@@ -37,6 +38,7 @@ class DecoderFamily:
     name: str
     model_types: tuple[str, ...]
     parse: Callable[[Reader, str], DecoderConfig]
+    task: Task = "chat"
 
     def recognises(self, config: Mapping[str, Any]) -> bool:
         return config.get("model_type") in self.model_types

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
+from runtime.manifest import Embedding, Task
 from runtime.plan import Buffer
 
 from ..errors import UnsupportedError
@@ -37,6 +38,11 @@ class FamilyConfig(Protocol):
 class Family(Protocol):
     """One architecture. `module` returns the Relax module and its entry functions' inputs."""
 
+    @property
+    def task(self) -> Task:
+        """What models of the family are asked for."""
+        ...
+
     def recognises(self, config: Mapping[str, Any]) -> bool:
         """Whether this config.json is of the family."""
         ...
@@ -50,7 +56,7 @@ class Family(Protocol):
         ...
 
     def module(self, config: Any, scheme: Schemes, shape: ModuleShape) -> Module:
-        """Relax functions `prefill` and `decode`."""
+        """Relax functions `prefill` and `decode`; for the task "embedding", `encode`."""
         ...
 
 
@@ -62,6 +68,8 @@ class ModuleShape:
     page_size: int
     prefill_chunk: int
     kv_dtype: str
+    embedding: Embedding | None = None
+    """How texts become vectors, where that is the task."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .attention import attention
 from .decode_attention import decode_attention
 from .embedding import embedding
+from .encoder import encoder_attention, pool
 from .fill import fill
 from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
@@ -21,6 +22,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "count": count,
     "decode_attention": decode_attention,
     "embedding": embedding,
+    "encoder_attention": encoder_attention,
     "fill": fill,
     "gate_up": gate_up,
     "last_row": last_row,
@@ -29,6 +31,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "pack": pack,
     "packed_gate_up": packed_gate_up,
     "packed_matmul": packed_matmul,
+    "pool": pool,
     "reset": reset,
     "rms_norm": rms_norm,
     "rope_append": rope_append,

@@ -26,7 +26,7 @@ SOFTWARE_ROWS = {False: 8, True: 4}
 longer."""
 
 
-ACTIVATIONS = ("", "silu", "gelu_tanh", "gelu")
+ACTIVATIONS = ("", "silu", "gelu_tanh", "gelu", "relu")
 
 MANY_ROWS = 32768
 """From here on (output heads) a decode workgroup takes eight rows."""

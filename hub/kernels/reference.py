@@ -86,9 +86,11 @@ def gate_up(x: Array, weight: Array, *, activation: str = "silu") -> Array:
 
 
 def activated(activation: str, x: Array) -> Array:
-    """float64 `x` through "silu", "gelu" or its tanh form "gelu_tanh"."""
+    """float64 `x` through "silu", "relu", "gelu" or its tanh form "gelu_tanh"."""
     if activation == "silu":
         return np.asarray(x / (1 + np.exp(-x)))
+    if activation == "relu":
+        return np.maximum(x, 0)
     if activation == "gelu":
         return np.asarray(x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
     return np.asarray(x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))

@@ -174,6 +174,20 @@ export interface Golden {
   readonly tokens: readonly number[];
 }
 
+export interface Embedding {
+  readonly width: number;
+  readonly max_tokens: number;
+  readonly pooling: string;
+  readonly normalized: boolean;
+  readonly prompts: { readonly [name: string]: string };
+  readonly default_prompt: string | null;
+}
+
+export interface GoldenVector {
+  readonly tokens: readonly number[];
+  readonly values: readonly number[];
+}
+
 export interface Manifest {
   readonly format: number;
   readonly id: string;
@@ -196,6 +210,9 @@ export interface Manifest {
   readonly sampling: Sampling;
   readonly golden: Golden | null;
   readonly tools: { readonly [name: string]: string };
+  readonly task: "chat" | "embedding";
+  readonly embedding: Embedding | null;
+  readonly golden_vector: GoldenVector | null;
 }
 
 export interface SchemeEntry {
@@ -214,6 +231,7 @@ export interface ModelEntry {
   readonly licence: string;
   readonly synthetic: boolean;
   readonly schemes: readonly SchemeEntry[];
+  readonly task: "chat" | "embedding";
 }
 
 export interface Registry {

@@ -81,6 +81,8 @@ def llama_ops(
         both = [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in layer(profile)]
         head = [
             Op("last_row", {"cols": hidden, "n": "n"}),
+            Op("encoder_attention", {"heads": heads, "head_dim": 32, "scale": 0.1, "n": "n"}),
+            Op("pool", {"cols": hidden, "pooling": "mean", "normalized": True, "n": "n"}),
             Op("matmul", {**linear(vocab, hidden, "none"), "n": 1}),
             Op("argmax", {"vocab": vocab}),
             Op("sample", {"vocab": vocab}),
