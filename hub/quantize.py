@@ -65,7 +65,10 @@ def dequantize(scheme: Scheme, buffers: Mapping[str, Array], rows: int, cols: in
     groups = rows * cols // GROUP
     raw = np.ascontiguousarray(buffers["q"]).view(np.uint8).reshape(groups, -1)
     scales = np.ascontiguousarray(buffers["s"]).view(np.float16)[:groups].astype(np.float32)
-    integers = _unpack4(raw) if scheme.bits == 4 else raw.view(np.int8)
+    if scheme.bits == 3:
+        integers = _unpack3(np.asarray(buffers["q"], np.uint32).reshape(rows, 3, -1))
+    else:
+        integers = _unpack4(raw) if scheme.bits == 4 else raw.view(np.int8)
     return (integers.astype(np.float32) * scales[:, None]).reshape(rows, cols)
 
 
@@ -98,10 +101,12 @@ def _pack_groups(scheme: Scheme, rows: Floats, name: str) -> Packed:
     error = 0.0
     for start, rounded in _round_blocks(scheme, rows.reshape(count, GROUP), name):
         stop = start + rounded.scales.size
-        main[start:stop] = _pack4(rounded) if scheme.bits == 4 else _pack8(rounded)
+        main[start:stop] = PACKERS[scheme.bits](rounded)
         scales[start:stop] = rounded.scales
         error += float(rounded.error.sum(dtype=np.float64))
-    return Packed(main.reshape(rows.shape[0], -1), scales, error, _square_sum(rows))
+    if scheme.bits == 3:
+        main = np.ascontiguousarray(main.reshape(len(rows), -1, 3).swapaxes(1, 2))
+    return Packed(main.reshape(len(rows), -1), scales, error, _square_sum(rows))
 
 
 def _round_blocks(scheme: Scheme, groups: Floats, name: str) -> Iterator[tuple[int, Rounded]]:
@@ -115,7 +120,11 @@ def _round_blocks(scheme: Scheme, groups: Floats, name: str) -> Iterator[tuple[i
 
 def _pack4(rounded: Rounded) -> Words:
     """u32[groups, 4]: byte b of word j is element 8j+b below, element 8j+4+b above."""
-    nibbles = (rounded.values + np.int8(8)).view(np.uint8).reshape(4, 2, 4, -1)
+    return _nibbles(rounded, 8)
+
+
+def _nibbles(rounded: Rounded, zero: int) -> Words:
+    nibbles = (rounded.values + np.int8(zero)).view(np.uint8).reshape(4, 2, 4, -1)
     octets = nibbles[:, 0] | (nibbles[:, 1] << np.uint8(4))
     return np.ascontiguousarray(octets.reshape(16, -1).T).view(np.uint32)
 
@@ -127,9 +136,30 @@ def _unpack4(raw: NDArray[np.uint8]) -> NDArray[np.int8]:
     return nibbles.reshape(-1, GROUP).view(np.int8) - np.int8(8)
 
 
+def _pack3(rounded: Rounded) -> Words:
+    """u32[groups, 3]: three words of nibbles, the fourth one bit by bit in their highest bits."""
+    words = _nibbles(rounded, 4)
+    planes = (words[:, 3:] >> PLANES) & NIBBLE_BIT
+    return words[:, :3] | (planes << np.uint32(3))
+
+
+def _unpack3(words: Words) -> NDArray[np.int8]:
+    """int8[groups, 32] from the words [rows, 3, groups of a row] of `_pack3`."""
+    words = np.ascontiguousarray(words.swapaxes(1, 2)).reshape(-1, 3)
+    planes = ((words >> np.uint32(3)) & NIBBLE_BIT) << PLANES
+    own = words & np.uint32(0x77777777)
+    whole = np.concatenate([own, np.bitwise_or.reduce(planes, axis=1, keepdims=True)], axis=1)
+    return _unpack4(whole.view(np.uint8)) + np.int8(4)
+
+
 def _pack8(rounded: Rounded) -> Words:
     """u32[groups, 8]: byte b of word i is element 4i+b."""
     return np.ascontiguousarray(rounded.values.T).view(np.uint32)
+
+
+PACKERS = {3: _pack3, 4: _pack4, 8: _pack8}
+PLANES = np.arange(3, dtype=np.uint32)
+NIBBLE_BIT = np.uint32(0x11111111)
 
 
 def _square_sum(x: Floats) -> float:

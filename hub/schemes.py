@@ -14,6 +14,11 @@ cols the contracted dimension. One layout serves every plan variant. All words a
   `unpack4xU8(q & 0x0F0F0F0F)` and `unpack4xU8((q >> 4) & 0x0F0F0F0F)` give elements 8j..8j+3 and
   8j+4..8j+7. The nibble holds value + 8 in 0..15. `s` as for q8. value = scale * (nibble - 8);
   scales may be negative.
+* `q3`: `q` u32[rows, 3*G], G = cols/32; word j of group g of a row is at j*G+g, so that threads
+  which take neighbouring groups read neighbouring words. Words 0..2 hold elements 8j..8j+7 as
+  `q4` does, in the lower three bits of each nibble, which is value + 4 in 0..7. The fourth bits
+  hold elements 24..31: bit 3 of a nibble of word j is bit j of the same nibble of a fourth word.
+  `s` as for q8. value = scale * (nibble - 4); scales may be negative.
 
 cols must be a multiple of 32 (of the group) for every quantized matrix.
 """
@@ -66,6 +71,7 @@ SCHEMES = {
     "f16": Scheme("f16", 16, None),
     "q8": Scheme("q8", 8, GROUP),
     "q4": Scheme("q4", 4, GROUP),
+    "q3": Scheme("q3", 3, GROUP),
 }
 
 

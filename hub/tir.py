@@ -87,8 +87,21 @@ def element(scheme: str, weights: tuple[Any, ...], row: Any, k: Any, cols: int) 
         value = B.Cast("int32", byte)
         return B.Cast("float32", B.if_then_else(value > 127, value - 256, value)) * scale
     shift = B.Cast("uint32", k % 4 * 8 + k % 8 // 4 * 4)
+    if scheme == "q3":
+        return B.Cast("float32", _three_bits(weights[0], row, k, shift, cols // GROUP) - 4) * scale
     nibble = B.Cast("int32", (weights[0][row, k // 8] >> shift) & B.uint32(0xF))
     return B.Cast("float32", nibble - 8) * scale
+
+
+def _three_bits(words: Any, row: Any, k: Any, shift: Any, groups: int) -> Any:
+    """i32 in 0..7: element k of a row of `groups` groups in `q3`."""
+    group, part = k // GROUP, k % GROUP // 8
+    own = (words[row, B.min(part, 2) * groups + group] >> shift) & B.uint32(7)
+    spare = B.uint32(0)
+    for j in range(3):
+        bit = words[row, j * groups + group] >> (shift + B.uint32(3)) & B.uint32(1)
+        spare = spare | (bit << B.uint32(j))
+    return B.Cast("int32", B.if_then_else(part < 3, own, spare))
 
 
 def reads_all(*tensors: Any) -> None:

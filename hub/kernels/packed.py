@@ -139,7 +139,7 @@ def _vector(op: Op, profile: Profile, span: _Span, *, gated: bool) -> LibraryKer
 
 def _words(scheme: str) -> int:
     """Words of 16 bytes that a group of a matrix takes."""
-    return SCHEMES[scheme].bits // 4
+    return max(1, SCHEMES[scheme].bits // 4)
 
 
 def _results(op: Op) -> list[str]:

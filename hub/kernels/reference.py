@@ -26,11 +26,24 @@ def dequantize(scheme: str, buffers: tuple[Array, ...], rows: int, cols: int) ->
         return words.view("<f2").reshape(rows, cols).astype(np.float32)
     if scheme == "q8":
         values = words.view(np.int8).reshape(rows, cols).astype(np.float32)
+    elif scheme == "q3":
+        values = _three_bits(words).reshape(rows, cols).astype(np.float32) - 4
     else:
         values = _nibbles(words).reshape(rows, cols).astype(np.float32) - 8
     scales = buffers[1].view("<f2")[: rows * (cols // GROUP)].astype(np.float32)
     grouped = values.reshape(rows, cols // GROUP, GROUP) * scales.reshape(rows, -1, 1)
     return grouped.reshape(rows, cols).astype(np.float32)
+
+
+def _three_bits(words: Array) -> Array:
+    """Elements 0..7 of rows [3 words][groups]."""
+    planes = words.reshape(len(words), 3, -1).transpose(0, 2, 1)
+    bits = np.unpackbits(np.ascontiguousarray(planes).view(np.uint8), axis=-1, bitorder="little")
+    # [row, group, word, byte, nibble, bit]; elements of a word go nibble by nibble.
+    bits = bits.reshape(*planes.shape, 4, 2, 4).swapaxes(3, 4)
+    own = bits[..., :3] @ np.array([1, 2, 4], np.uint8)
+    spare = np.tensordot(bits[..., 3], np.array([1, 2, 4], np.uint8), axes=([2], [0]))
+    return np.concatenate([own, spare[:, :, None]], axis=2)
 
 
 def _nibbles(words: Array) -> Array:
@@ -94,6 +107,11 @@ def activated(activation: str, x: Array) -> Array:
     if activation == "gelu":
         return np.asarray(x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
     return np.asarray(x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
+
+
+def add_positions(x: Array, table: Array, *, pos: int) -> Array:
+    """Each row plus the table's row of its position, the first of them `pos`."""
+    return np.asarray(x + table[pos : pos + len(x)], np.float32)
 
 
 def rms_norm(x: Array, weight: Array, *, eps: float, residual: Array | None = None) -> Array:

@@ -81,7 +81,7 @@ def test_weights_are_one_set_for_every_variant(tiny: tuple[Plan, ...]) -> None:
     assert all(w == weights[0] for w in weights)
 
 
-@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+@pytest.mark.parametrize("scheme", ["f16", "f32", "q4", "q8"])
 def test_an_8b_model_stays_within_the_default_limits(scheme: str) -> None:
     for plan in plans(llama_8b(), scheme, context=4096, variants=("f16+subgroups", "base")):
         for name, limit in DEFAULT_LIMITS.items():

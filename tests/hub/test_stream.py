@@ -147,7 +147,7 @@ def test_dequantized_tensors_have_the_names_and_shapes_of_the_checkpoint(
     }
     for name, value in values.items():
         source = checkpoint.rows(name, 0, value.shape[0])
-        assert np.abs(value - source).max() <= 0.2 * np.abs(source).max(), name
+        assert np.abs(value - source).max() <= 0.3 * np.abs(source).max(), name
 
 
 def test_f32_gives_the_checkpoint_back_exactly(checkpoint: Checkpoint) -> None:

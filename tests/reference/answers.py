@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 DATA = Path(__file__).parent / "data"
-SCHEMES = ("f32", "f16", "q8", "q4")
+COMMON = ("f32", "f16", "q8", "q4")
+"""Schemes of every Llama-shaped reference."""
+SCHEMES = (*COMMON, "q3")
+"""Those of the first one: q3 differs from q4 in where bits lie."""
 NEW_TOKENS = 64
 PROMPT_TOKENS = 24
 DATA_NBYTES = 1_000_000

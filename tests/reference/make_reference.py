@@ -24,9 +24,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from .answers import (
+    COMMON,
     DATA,
     NEW_TOKENS,
-    SCHEMES,
     Answers,
     digest,
     prompt_for,
@@ -44,7 +44,13 @@ ALLOWED_DRIFT = 1e-5
 SMALLEST_MARGIN = 1.5e-3
 """The closest greedy choice, relative to the largest logit: else identity would test luck."""
 FAMILY_POSITIONS = {"f32": (0, 11, 23), "q4": (0, 23)}
-POSITIONS = {"f32": tuple(range(24)), "f16": (0, 23), "q8": (0, 11, 23), "q4": (0, 5, 17, 23)}
+POSITIONS = {
+    "f32": tuple(range(24)),
+    "f16": (0, 23),
+    "q8": (0, 11, 23),
+    "q4": (0, 5, 17, 23),
+    "q3": (0, 23),
+}
 
 
 def main() -> int:
@@ -76,12 +82,13 @@ def all_answers(
             if models and tiny.name not in models:
                 continue
             folder = tiny.write(Path(scratch) / tiny.name)
-            positions = POSITIONS if isinstance(tiny, TinyModel) else FAMILY_POSITIONS
+            known = POSITIONS if isinstance(tiny, TinyModel) else FAMILY_POSITIONS
+            positions = {scheme: known[scheme] for scheme in tiny.schemes}
             yield tiny.name, *answers_of(folder, prompt_for(tiny.vocab), positions)
     if models and PRESS_GUIDE not in models:
         return
     prompt = guide_prompt(press_guide_folder())
-    positions = dict.fromkeys(SCHEMES, (0, len(prompt) // 2, len(prompt) - 1))
+    positions = dict.fromkeys(COMMON, (0, len(prompt) // 2, len(prompt) - 1))
     yield PRESS_GUIDE, *answers_of(press_guide_folder(), prompt, positions)
 
 

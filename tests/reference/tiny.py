@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from .answers import SCHEMES
+from .answers import COMMON, SCHEMES
 
 Array = NDArray[np.float32]
+EMBEDDINGS = ("model.embed_tokens.weight", "gpt_neox.embed_in.weight", "transformer.wte.weight")
 HEAD_SPREAD = 0.4
 """Log-normal spread of the output rows: wide enough that greedy choices are rarely close."""
 
@@ -41,7 +42,7 @@ class TinyModel:
     tied: bool = False
     architecture: str = "LlamaForCausalLM"
     extra: Mapping[str, Any] = field(default_factory=dict)
-    schemes = SCHEMES
+    schemes: tuple[str, ...] = COMMON
 
     def config(self) -> dict[str, Any]:
         """The config.json a publisher would ship."""
@@ -116,7 +117,7 @@ def write_checkpoint(folder: Path, config: Mapping[str, Any], weights: Mapping[s
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}</s>{% endfor %}"
 
 TINY = (
-    TinyModel("tiny-grouped", 160, 2, 10, 2, 16, 416, 283, seed=41),
+    TinyModel("tiny-grouped", 160, 2, 10, 2, 16, 416, 283, seed=41, schemes=SCHEMES),
     TinyModel("tiny-tied", 128, 2, 4, 4, 32, 352, 307, seed=15, tied=True),
     TinyModel(
         "tiny-scaled-rope", 128, 3, 4, 1, 32, 256, 269, seed=33,
@@ -147,10 +148,11 @@ def random_tensor(random: np.random.Generator, name: str, shape: tuple[int, ...]
         return np.float32(0.3) * normal
     if len(shape) == 1:
         return np.float32(1) + np.float32(0.1) * normal
-    if name == "lm_head.weight" or name == "model.embed_tokens.weight":
+    if name == "lm_head.weight" or name.endswith(EMBEDDINGS):
         spread = random.standard_normal((shape[0], 1), dtype=np.float32)
         normal = normal * np.exp(np.float32(HEAD_SPREAD) * spread)
-    sharpness = 2.0 if "q_proj" in name or "qkv_proj" in name else 1.0
+    sharp = ("q_proj", "qkv_proj", "query_key_value", "c_attn")
+    sharpness = 2.0 if any(word in name for word in sharp) else 1.0
     return normal * np.float32(sharpness / shape[1] ** 0.5)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 WIDE = 1e-4
 """Everything in f32: only the order of additions differs."""
 
-HALVES = {"f32": 1e-3, "f16": 1.5e-3, "q8": 1e-3, "q4": 1e-3}
+HALVES = {"f32": 1e-3, "f16": 1.5e-3, "q8": 1e-3, "q4": 1e-3, "q3": 1.5e-3}
 """By scheme, where keys and values are kept in halves: at most 8.4e-4 for f32, q8 and q4, and
-1.2e-3 for f16, on the tiny models; a tenth of that on the demo model."""
+1.2e-3 for f16 and q3, on the tiny models; a tenth of that on the demo model."""
 
 
 INTEGERS = 3e-4

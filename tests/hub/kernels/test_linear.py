@@ -12,14 +12,22 @@ from hypothesis import strategies as st
 from hub.kernels import LibraryKernel, reference
 from hub.kernels.linear_tiles import MANY_ROWS, SOME_ROWS
 from hub.kernels.reference_sampling import Sampler
-from hub.schemes import SCHEMES
-from tests.hub.kernels.trial import CALLS, FEW, Attrs, Trial, assert_close, matrix, normal
+from tests.hub.kernels.trial import (
+    CALLS,
+    FEW,
+    WIDELY,
+    Attrs,
+    Trial,
+    assert_close,
+    matrix,
+    normal,
+)
 
 GROUPS = st.integers(1, 5)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", WIDELY)
 @FEW
 @given(rows=st.integers(1, 140), groups=GROUPS, start=st.integers(0, 9), seed=SEEDS)
 @example(rows=20, groups=199, start=0, seed=1)
@@ -56,7 +64,7 @@ def test_matmul_writes_its_columns_and_no_others(
         assert_close(got, want, trial.tolerance)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", WIDELY)
 @FEW
 @given(features=st.integers(1, 70), groups=GROUPS, seed=SEEDS)
 def test_gate_up_multiplies_the_activated_half_with_the_other(
@@ -131,7 +139,7 @@ def test_silu_of_large_magnitudes_is_finite(trial: Trial) -> None:
     assert np.isfinite(got).all() and abs(got[0, 0]) < 1e-20
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", WIDELY)
 @FEW
 @given(rows=st.integers(1, 90), start=st.integers(0, 40), seed=SEEDS)
 def test_embedding_writes_only_the_rows_of_its_part(

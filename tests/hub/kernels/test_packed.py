@@ -15,13 +15,13 @@ from hub.kernels.packed import ENCODINGS, packed_words
 from hub.kernels.reference_packed import pack_row, unpack_row
 from hub.schemes import SCHEMES
 from tests.hub.kernels.test_attention import CASES, Case
-from tests.hub.kernels.trial import FEW, Attrs, Trial, assert_close, matrix, normal
+from tests.hub.kernels.trial import FEW, WIDELY, Attrs, Trial, assert_close, matrix, normal
 
 Array = NDArray[Any]
 
 EPS = 1e-5
 CLOSE = {"i16": 1e-4, "f32": 1e-5}
-PAIRS = [(e, s) for e in ENCODINGS for s in SCHEMES if e == "f32" or SCHEMES[s].group]
+PAIRS = [(e, s) for e in ENCODINGS for s in WIDELY if e == "f32" or SCHEMES[s].group]
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -19,6 +19,9 @@ Attrs = Mapping[str, int | float | str]
 FEW = settings(max_examples=2, deadline=None, derandomize=True, database=None)
 """Every example compiles kernels: few of them, the same ones each time."""
 
+WIDELY = tuple(scheme for scheme in SCHEMES if scheme != "q3")
+"""Tried on every device. q3 is q4 but for where its bits lie: test_three_bits.py reads those."""
+
 CALLS = ((False, 1), (True, 1), (True, 2), (True, 31), (True, 33), (True, 70))
 """(dynamic, n): the kernel for one token, then the other one over several n."""
 
