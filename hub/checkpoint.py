@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,14 @@ DOCUMENTS = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+
+
+OTHER_STARTS = {
+    "lm_head.": ("embed_out.", "language_model.lm_head."),
+    "model.language_model.": ("language_model.model.",),
+    "transformer.": ("",),
+}
+"""How the names of tensors start in checkpoints from before transformers gave them today's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +87,19 @@ class Checkpoint:
         return digests
 
     def _entry(self, name: str) -> TensorEntry:
-        if name not in self.entries:
-            raise CheckpointError(
-                f"{self.folder}: tensor {name!r} is missing; the checkpoint is incomplete or its "
-                "config.json belongs to another model"
-            )
-        return self.entries[name]
+        for known in (name, *_other_names(name)):
+            if known in self.entries:
+                return self.entries[known]
+        raise CheckpointError(
+            f"{self.folder}: tensor {name!r} is missing; the checkpoint is incomplete or its "
+            "config.json belongs to another model"
+        )
+
+
+def _other_names(name: str) -> Iterator[str]:
+    for start, others in OTHER_STARTS.items():
+        if name.startswith(start):
+            yield from (other + name.removeprefix(start) for other in others)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -35,10 +35,13 @@ class Names:
     """
 
     embedding: str = "model.embed_tokens"
+    positions: str = ""
+    """Of the learned positions, where there are some."""
     layer: str = "model.layers.{}."
     input_norm: str = "input_layernorm"
     q_norm: str = "self_attn.q_norm"
     k_norm: str = "self_attn.k_norm"
+    """With a place for the number of the head, where each has a norm of its own."""
     qkv: tuple[str, ...] = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
     output: str = "self_attn.o_proj"
     output_norm: str = ""
@@ -46,6 +49,7 @@ class Names:
     post_norm: str = "post_attention_layernorm"
     """Of what goes into the feed-forward part."""
     gate_up: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
+    """One name of a matrix up, where there is no gate."""
     down: str = "mlp.down_proj"
     down_norm: str = ""
     """Of what the feed-forward part gives, before it is added."""
@@ -95,28 +99,46 @@ class DecoderConfig:
     head_dim: int
     context: int
     norm_eps: float
-    rope: Rope
+    rope: Rope | None
+    """None where positions are learned."""
     tied: bool
     """The output head is the embedding."""
     windows: tuple[int, ...]
     """Of each layer: the positions a token sees, itself included; 0 for all."""
     qkv_bias: bool = False
     output_bias: bool = False
+    feed_forward_bias: bool = False
+    head_bias: bool = False
+    gated: bool = True
+    """Whether the feed-forward part multiplies by a gate; else it goes up, activates, goes down."""
+    parallel: bool = False
+    """Whether both parts of a layer read its input, and what they give is added to it at once."""
     activation: str = "silu"
+    norm: str = "rms"
+    """"rms", or "layer" for layer norms with biases."""
     norm_offset: float = 0.0
     """Added to the weights of all norms."""
     qk_norm: str = ""
-    """"head" or "row": what the norms of queries and keys divide; none where empty."""
+    """"head", "row", "layer" or "layers" as in `Heads`; no norms of queries and keys if empty."""
     rotated: tuple[bool, ...] = ()
     """Whether each layer rotates; empty for all of them."""
     local_rope: Rope | None = None
     """Of the layers with a window, where it is another."""
     scale: float | None = None
     """Of attention scores; None for head_dim ** -0.5."""
+    layer_scales: bool = False
+    """Whether scores of layer i, from 0 on, are divided by i + 1."""
+    growth: float = 0.0
+    growth_every: int = 1
+    """Of queries by their position, as in `Heads`."""
     score_cap: float = 0.0
     logit_cap: float = 0.0
     """Soft caps; 0 for none."""
     embedding_scale: float = 1.0
+    interleaved: bool = False
+    """Whether the one tensor of queries, keys and values goes head by head."""
+    transposed: bool = False
+    """Whether the checkpoint holds the layers' matrices as [in, out]."""
     experts: Experts | None = None
     names: Names = Names()
 
@@ -127,6 +149,11 @@ class DecoderConfig:
     @property
     def qkv_rows(self) -> int:
         return (self.heads + 2 * self.kv_heads) * self.head_dim
+
+    @property
+    def attention_width(self) -> int:
+        """Elements of all heads."""
+        return self.heads * self.head_dim
 
     @property
     def parameters(self) -> int:
@@ -162,7 +189,8 @@ class DecoderConfig:
 
     def _number_problems(self) -> list[str]:
         """What would be no number on the device; JSON may say NaN."""
-        positive = {"max_position_embeddings": self.context, "rms_norm_eps": self.norm_eps}
+        eps = "rms_norm_eps" if self.norm == "rms" else "layer_norm_eps"
+        positive = {"max_position_embeddings": self.context, eps: self.norm_eps}
         positive |= {"embedding scale": self.embedding_scale}
         optional = {"attention scale": self.scale, "attn_logit_softcapping": self.score_cap}
         optional |= {"final_logit_softcapping": self.logit_cap}
@@ -172,14 +200,15 @@ class DecoderConfig:
             for name, value in positive.items()
             if not 0 < value < math.inf
         ]
-        local = self.local_rope.problems() if self.local_rope else []
-        return problems + self.rope.problems() + local
+        ropes = [rope for rope in (self.rope, self.local_rope) if rope is not None]
+        return problems + [problem for rope in ropes for problem in rope.problems()]
 
 
-def read_sizes(reader: Reader, **defaults: Any) -> Mapping[str, Any]:
+def read_sizes(reader: Reader, eps: str = "rms_norm_eps", /, **defaults: Any) -> Mapping[str, Any]:
     """The fields of a DecoderConfig that nearly every config.json has under the same keys.
 
-    `defaults` by config.json key: what the family takes where the file is silent.
+    `defaults` by config.json key: what the family takes where the file is silent; `eps` is its key
+    of the norms' epsilon.
     """
 
     def size(key: str) -> Any:
@@ -197,7 +226,7 @@ def read_sizes(reader: Reader, **defaults: Any) -> Mapping[str, Any]:
         ),
         "head_dim": reader.take("head_dim", int, defaults.get("head_dim", hidden // max(heads, 1))),
         "context": size("max_position_embeddings"),
-        "norm_eps": reader.take("rms_norm_eps", float, defaults.get("rms_norm_eps", 1e-6)),
+        "norm_eps": reader.take(eps, float, defaults.get(eps, 1e-6)),
         "tied": reader.take(
             "tie_word_embeddings", bool, defaults.get("tie_word_embeddings", False)
         ),

@@ -19,7 +19,18 @@ from runtime.plan import Buffer, Expr
 from ..attention_operators import Heads
 from ..errors import UnsupportedError
 from ..expert_layers import Mixture
-from ..layers import Attention, CacheLayout, Matrix, Step, attend, gate_up, last_row, rms_norm
+from ..layers import (
+    Attention,
+    CacheLayout,
+    Matrix,
+    Step,
+    add_positions,
+    attend,
+    gate_up,
+    last_row,
+    layer_norm,
+    rms_norm,
+)
 from ..operators import DTYPES
 from ..schemes import Schemes
 from ..weight_specs import WeightSpec
@@ -148,6 +159,7 @@ class Decoder:
         context: int,
     ) -> None:
         self.config, self.layout, self.tensors = config, layout, tensors
+        self.context = context
         # A window that no sequence reaches costs the attention kernels a comparison.
         self.windows = tuple(window if window < context else 0 for window in config.windows)
         self.matrices = {
@@ -157,6 +169,8 @@ class Decoder:
     def forward(self, tokens: Tensor, step: Step, caches: list[Tensor]) -> tuple[Tensor, ...]:
         """(logits f32[1, vocab], every cache buffer)."""
         x = self.matrices["embedding"].embed(tokens, self.config.embedding_scale)
+        if "positions" in self.matrices:
+            x = add_positions(x, self.tensors["positions.w"], step.pos)
         results: list[Tensor] = []
         for index in range(self.config.layers):
             x, cache = self.layer(index, x, step, (caches[2 * index], caches[2 * index + 1]))
@@ -172,6 +186,9 @@ class Decoder:
         if weight is None:
             assert residual is None, name
             return x
+        if self.config.norm == "layer":
+            assert residual is None, name
+            return layer_norm(x, weight, self.tensors[f"{name}.bias"], self.config.norm_eps)
         return rms_norm(x, weight, self.config.norm_eps, residual)
 
     def join(self, name: str, norm: str, x: Tensor, residual: Tensor) -> Tensor:
@@ -184,23 +201,27 @@ class Decoder:
         """How layer `index` attends."""
         config, name, window = self.config, f"layers.{index}", self.windows[index]
         local = config.local_rope is not None and config.windows[index] > 0
-        rope = self.tensors["local_rope" if local else "rope"]
-        rotary = rope.shape[1] if not config.rotated or config.rotated[index] else 0
+        rope = self.tensors.get("local_rope" if local else "rope")
+        table = 0 if rope is None else int(rope.shape[1])
         norms = [f"{name}.{part}_norm" for part in "qk"] if config.qk_norm else []
+        scale = config.head_dim**-0.5 if config.scale is None else config.scale
         return Attention(
             heads=Heads(
                 heads=config.heads,
                 kv_heads=config.kv_heads,
                 head_dim=config.head_dim,
-                rotary=int(rotary),
-                table=int(rope.shape[1]),
+                rotary=table if not config.rotated or config.rotated[index] else 0,
+                table=table,
                 qk_norm=config.qk_norm,
                 eps=config.norm_eps if norms else 0.0,
+                # Queries that no sequence takes that far do not grow.
+                growth=config.growth if self.context > config.growth_every else 0.0,
+                every=config.growth_every,
             ),
             rope=rope,
             gains=tuple(self.tensors[norm] for norm in norms),
             window=window,
-            scale=config.head_dim**-0.5 if config.scale is None else config.scale,
+            scale=scale / (index + 1) if config.layer_scales else scale,
             softcap=config.score_cap,
         )
 
@@ -209,15 +230,25 @@ class Decoder:
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One block: x f32[n, hidden] -> (x, cache)."""
         name, matrices = f"layers.{index}", self.matrices
-        hidden = self.norm(f"{name}.input_norm", x)
-        qkv = matrices[f"{name}.qkv"].multiply(hidden)
+        normed = self.norm(f"{name}.input_norm", x)
+        qkv = matrices[f"{name}.qkv"].multiply(normed)
         attended, cache = attend(qkv, step, cache, self.layout, self.attention(index))
-        x = self.join(f"{name}.output", f"{name}.output_norm", attended, x)
-        hidden = self.norm(f"{name}.post_norm", x)
+        joined = self.join(f"{name}.output", f"{name}.output_norm", attended, x)
+        source = x if self.config.parallel else joined
+        shared = self.config.parallel and f"{name}.post_norm" not in self.tensors
+        hidden = normed if shared else self.norm(f"{name}.post_norm", source)
+        return self.feed_forward(index, hidden, joined), cache
+
+    def feed_forward(self, index: int, hidden: Tensor, residual: Tensor) -> Tensor:
+        """residual + the feed-forward part of a layer."""
+        name, activation = f"layers.{index}", self.config.activation
         if self.config.sparse(index):
-            return self.mixture(name).forward(hidden, x), cache
-        hidden = gate_up(hidden, matrices[f"{name}.gate_up"], self.config.activation)
-        return self.join(f"{name}.down", f"{name}.down_norm", hidden, x), cache
+            return self.mixture(name).forward(hidden, residual)
+        if self.config.gated:
+            hidden = gate_up(hidden, self.matrices[f"{name}.gate_up"], activation)
+        else:
+            hidden = self.matrices[f"{name}.up"].multiply(hidden, activation=activation)
+        return self.join(f"{name}.down", f"{name}.down_norm", hidden, residual)
 
     def mixture(self, name: str) -> Mixture:
         """The experts of the layer of that name."""

@@ -176,9 +176,11 @@ def _llama3(inner: Reader, original: int, context: int) -> Llama3Scaling:
 
 def _yarn(inner: Reader, original: int, context: int) -> YarnScaling:
     factor = inner.take("factor", float)
-    inner.expect("mscale", None)
-    inner.expect("mscale_all_dim", None)
-    default = 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0
+    scales = [inner.take(key, float, None) or 0.0 for key in ("mscale", "mscale_all_dim")]
+    # As transformers: both or neither; half of them counts for nothing.
+    above, below = scales if all(scales) else (1.0, 0.0)
+    growth = 0.1 * math.log(factor) if factor > 1 else 0.0
+    default = (above * growth + 1.0) / (below * growth + 1.0)
     return YarnScaling(
         factor=factor,
         original_context=inner.take("original_max_position_embeddings", int, original),

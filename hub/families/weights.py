@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ..schemes import SCHEMES
 from ..weight_specs import WeightSpec
 from .config import DecoderConfig
 from .experts import expert_weights
@@ -12,44 +15,52 @@ def decoder_weights(config: DecoderConfig, context: int) -> tuple[WeightSpec, ..
     """What to take from a checkpoint for sequences of up to `context` tokens."""
     names, hidden = config.names, config.hidden_size
     specs = _matrix("embedding", (names.embedding,), config.vocab_size, hidden)
-    specs.append(_rope("rope", config.rope, context))
+    if names.positions:
+        specs.append(_positions(config))
+    if config.rope:
+        specs.append(_rope("rope", config.rope, context))
     if config.local_rope:
         specs.append(_rope("local_rope", config.local_rope, context))
     for index in range(config.layers):
         specs += _layer(config, index)
     specs += _norm(config, "norm", names.norm, hidden)
     if not config.tied:
-        specs += _matrix("lm_head", (names.head,), config.vocab_size, hidden)
+        specs += _matrix("lm_head", (names.head,), config.vocab_size, hidden, config.head_bias)
     return tuple(specs)
 
 
 def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
     name, names, prefix = f"layers.{index}", config.names, config.names.layer.format(index)
-    hidden, ffn, dim = config.hidden_size, config.intermediate_size, config.head_dim
-    width = config.heads * dim
-    row = config.qk_norm == "row"
+    hidden, ffn, width = config.hidden_size, config.intermediate_size, config.attention_width
 
-    def norm(suffix: str, source: str, size: int = hidden) -> list[WeightSpec]:
-        return _norm(config, f"{name}.{suffix}", prefix + source if source else "", size)
+    def norm(suffix: str, source: str) -> list[WeightSpec]:
+        return _norm(config, f"{name}.{suffix}", prefix + source if source else "", hidden)
 
     def matrix(
         suffix: str, sources: tuple[str, ...], rows: int, cols: int, bias: bool = False
     ) -> list[WeightSpec]:
         found = tuple(prefix + source for source in sources)
-        return _matrix(f"{name}.{suffix}", found, rows, cols, bias=bias)
+        both = _matrix(f"{name}.{suffix}", found, rows, cols, bias)
+        return [replace(s, transposed=config.transposed and s.kind == "matrix") for s in both]
 
     specs = norm("input_norm", names.input_norm)
-    specs += matrix("qkv", names.qkv, config.qkv_rows, hidden, config.qkv_bias)
+    qkv = matrix("qkv", names.qkv, config.qkv_rows, hidden, config.qkv_bias)
+    specs += [replace(s, interleaved=config.heads if config.interleaved else 0) for s in qkv]
     if config.qk_norm:
-        specs += norm("q_norm", names.q_norm, width if row else dim)
-        specs += norm("k_norm", names.k_norm, config.kv_heads * dim if row else dim)
+        specs.append(_head_norm(config, f"{name}.q_norm", prefix + names.q_norm, config.heads))
+        specs.append(_head_norm(config, f"{name}.k_norm", prefix + names.k_norm, config.kv_heads))
     specs += matrix("output", (names.output,), hidden, width, config.output_bias)
     specs += norm("output_norm", names.output_norm)
     specs += norm("post_norm", names.post_norm)
     if config.sparse(index):
         return specs + expert_weights(config, index)
-    specs += matrix("gate_up", names.gate_up, 2 * ffn, hidden)
-    specs += matrix("down", (names.down,), hidden, ffn)
+    bias = config.feed_forward_bias
+    if config.gated:
+        assert not bias, "gates have no bias"
+        specs += matrix("gate_up", names.gate_up, 2 * ffn, hidden)
+    else:
+        specs += matrix("up", names.gate_up, ffn, hidden, bias)
+    specs += matrix("down", (names.down,), hidden, ffn, bias)
     return specs + norm("down_norm", names.down_norm)
 
 
@@ -60,12 +71,35 @@ def _rope(name: str, rope: Rope, context: int) -> WeightSpec:
 def _norm(config: DecoderConfig, name: str, source: str, size: int) -> list[WeightSpec]:
     if not source:
         return []
-    sources = (f"{source}.weight",)
-    return [WeightSpec(name, "vector", sources, size, offset=config.norm_offset)]
+    specs = [WeightSpec(name, "vector", (f"{source}.weight",), size, offset=config.norm_offset)]
+    if config.norm == "layer":
+        specs.append(WeightSpec(f"{name}.bias", "vector", (f"{source}.bias",), size))
+    return specs
+
+
+def _head_norm(config: DecoderConfig, name: str, source: str, heads: int) -> WeightSpec:
+    """Of all queries or all keys, which are `heads` heads."""
+    dim = config.head_dim
+    sources, size = {
+        "head": ((f"{source}.weight",), dim),
+        "row": ((f"{source}.weight",), heads * dim),
+        "layer": ((f"{source}.weight", f"{source}.bias"), 2 * dim),
+        "layers": (tuple(f"{source.format(i)}.weight" for i in range(heads)), heads * dim),
+    }[config.qk_norm]
+    return WeightSpec(name, "vector", sources, size, offset=config.norm_offset)
+
+
+def _positions(config: DecoderConfig) -> WeightSpec:
+    """Added to every token: small, and kept as it is."""
+    sources = (f"{config.names.positions}.weight",)
+    pinned = SCHEMES["f32"]
+    return WeightSpec(
+        "positions", "matrix", sources, config.context, config.hidden_size, pinned=pinned
+    )
 
 
 def _matrix(
-    name: str, sources: tuple[str, ...], rows: int, cols: int, *, bias: bool = False
+    name: str, sources: tuple[str, ...], rows: int, cols: int, bias: bool = False
 ) -> list[WeightSpec]:
     """A matrix and, when it has one, the vector added to its products."""
     matrix = WeightSpec(name, "matrix", tuple(f"{s}.weight" for s in sources), rows, cols)

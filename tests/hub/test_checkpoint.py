@@ -132,6 +132,22 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     assert "tensor 'b' is missing" in refusal(lambda: checkpoint.shape("b"))
 
 
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("embed_out.weight", "lm_head.weight"),
+        ("language_model.lm_head.weight", "lm_head.weight"),
+        ("language_model.model.norm.weight", "model.language_model.norm.weight"),
+        ("h.0.attn.c_attn.weight", "transformer.h.0.attn.c_attn.weight"),
+    ],
+)
+def test_tensors_are_found_under_their_older_names(tmp_path: Path, stored: str, asked: str) -> None:
+    array = np.ones((2, 3), np.float32)
+    checkpoint = Checkpoint.open(folder_with(tmp_path, {stored: array}))
+    assert checkpoint.shape(asked) == (2, 3)
+    assert np.array_equal(checkpoint.rows(asked, 0, 2), array)
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     assert "no such folder" in refusal(lambda: Checkpoint.open(tmp_path / "nowhere"))
     assert "config.json: missing" in refusal(lambda: Checkpoint.open(tmp_path))
