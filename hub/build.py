@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runtime.manifest import Golden, Manifest, Quantization
+from numpy.typing import NDArray
+
+from runtime.manifest import Embedding, Golden, GoldenVector, Manifest, Quantization
 from runtime.plan import Plan
 from runtime.progress import OnProgress, Progress, ignore_progress
 from runtime.weights import WEIGHTS_FORMAT, WeightIndex
@@ -21,6 +23,7 @@ from .documents import write_documents
 from .errors import CompileError
 from .folders import new_folder
 from .golden import GOLDEN_TOKENS, golden_prompt
+from .golden_vector import golden_text, rounded
 from .order import Order, Toolchain, read_shape
 from .schemes import Schemes, described
 from .shards import ChunkWriter, read_buffers
@@ -71,6 +74,7 @@ def _compile(order: Order, toolchain: Toolchain, on_progress: OnProgress) -> tup
         config=order.material.config,
         scheme=order.scheme,
         context=order.context,
+        embedding=order.embedding,
         on_progress=on_progress,
     )
 
@@ -116,10 +120,13 @@ def check_index(index: WeightIndex, plans: Sequence[Plan], *, synthetic: bool) -
 
 
 def _golden_prompt(order: Order, shape: FamilyConfig) -> list[int]:
-    """Ids to continue greedily; empty for a model that gets no golden tokens."""
+    """Ids to continue greedily, or of a text; empty for a model that gets no golden tokens."""
     chat = order.material.chat
     if chat is None:
         return []
+    if order.embedding is not None:
+        text = golden_text(chat, order.embedding)
+        return text if shape.parameters < GOLDEN_PARAMETERS else []
     prompt = golden_prompt(chat, order.model.system_prompt, order.model.suggestions)
     if shape.parameters >= GOLDEN_PARAMETERS:
         return []
@@ -140,14 +147,28 @@ def _golden(
     root: Path,
     toolchain: Toolchain,
     on_progress: OnProgress,
-) -> Golden | None:
+) -> Golden | GoldenVector | None:
     if not prompt:
         return None
     on_progress(Progress("golden", 0, 1, "answers"))
     tensors = {tensor.name: data for tensor, data in read_buffers(root, index)}
+    if order.embedding is not None:
+        return _golden_vector(order, order.embedding, prompt, tensors, toolchain)
     reference = toolchain.reference(
         order.model.family, order.material.config, order.scheme, tensors, context=order.context
     )
     tokens = reference.greedy(prompt, min(GOLDEN_TOKENS, order.context - len(prompt)))
     on_progress(Progress("golden", 1, 1, "answers"))
     return Golden(tuple(prompt), tuple(tokens))
+
+
+def _golden_vector(
+    order: Order,
+    embedding: Embedding,
+    tokens: Sequence[int],
+    tensors: Mapping[str, NDArray[Any]],
+    toolchain: Toolchain,
+) -> GoldenVector:
+    family, config = order.model.family, order.material.config
+    encoder = toolchain.encoder(family, config, order.scheme, tensors, embedding=embedding)
+    return GoldenVector(tuple(tokens), rounded(encoder.embed(tokens)))

@@ -14,6 +14,7 @@ from runtime.manifest import (
     Architecture,
     File,
     Golden,
+    GoldenVector,
     Licence,
     Manifest,
     Quantization,
@@ -43,7 +44,7 @@ def write_documents(
     plans: Sequence[Plan],
     index: WeightIndex,
     quantization: Quantization,
-    expected: Golden | None,
+    expected: Golden | GoldenVector | None,
     folder: NewFolder,
 ) -> Manifest:
     """Plans, index, tokenizer, licence, and the manifest last."""
@@ -69,8 +70,11 @@ def write_documents(
         system_prompt=model.system_prompt,
         suggestions=model.suggestions,
         sampling=Sampling(**asdict(model.sampling)),
-        golden=expected,
+        golden=expected if isinstance(expected, Golden) else None,
         tools={name: _version(name) for name in TOOLS},
+        task="chat" if order.embedding is None else "embedding",
+        embedding=order.embedding,
+        golden_vector=expected if isinstance(expected, GoldenVector) else None,
     )
     folder.put(MANIFEST, manifest.dumps().encode())
     return manifest
@@ -112,8 +116,13 @@ def _variant(plan: Plan, folder: NewFolder) -> Variant:
         weights_nbytes=plan.memory.weights,
         kv_nbytes_per_token=plan.memory.kv_per_token,
         scratch_nbytes=plan.memory.scratch,
-        dispatches_per_token=len(plan.entries["decode"].steps) + len(plan.entries["sample"].steps),
+        dispatches_per_token=sum(len(plan.entries[e].steps) for e in _step_entries(plan)),
     )
+
+
+def _step_entries(plan: Plan) -> tuple[str, ...]:
+    """What runs for a token of an answer, or for a few texts."""
+    return ("encode",) if "encode" in plan.entries else ("decode", "sample")
 
 
 def _version(package: str) -> str:

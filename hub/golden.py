@@ -33,11 +33,12 @@ def golden_prompt(
         )
         system = [Message("system", system_prompt)] if system_prompt else []
         text = template.render([*system, Message("user", question)])
-    ids: list[int] = _tokenizer(chat).encode(text, add_special_tokens=False).ids
+    ids: list[int] = open_tokenizer(chat).encode(text, add_special_tokens=False).ids
     return ids
 
 
-def _tokenizer(chat: TokenizerFiles) -> Tokenizer:
+def open_tokenizer(chat: TokenizerFiles) -> Tokenizer:
+    """The tokenizer of these files; CheckpointError when they hold none."""
     from tokenizers import Tokenizer
 
     try:

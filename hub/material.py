@@ -31,6 +31,8 @@ class Material:
     checkpoint: Weights | None
     chat: TokenizerFiles | None
     licence_text: bytes | None
+    folder: Path | None = None
+    """Where the checkpoint and what was published beside it lie."""
 
 
 def from_folder(
@@ -52,7 +54,9 @@ def from_folder(
     source = Source(repo, revision or f"sha256:{content}", files)
     texts = [origin.folder / name for name in LICENCE_FILES if (origin.folder / name).is_file()]
     licence = texts[0].read_bytes() if texts else None
-    return Material(origin.weights.config, source, origin.weights, origin.chat, licence)
+    return Material(
+        origin.weights.config, source, origin.weights, origin.chat, licence, origin.folder
+    )
 
 
 def from_shapes(config: ModelConfig) -> Material:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_configs.config import ModelConfig
+from runtime.manifest import Embedding
 from runtime.plan import Plan
 
 from .errors import UnsupportedError
@@ -16,6 +17,7 @@ from .schemes import Schemes
 if TYPE_CHECKING:
     from .families import Family, FamilyConfig
     from .llvm import Reference
+    from .llvm_encoder import EncoderReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Toolchain:
     families: Mapping[str, Family]
     compile_plans: Callable[..., tuple[Plan, ...]]
     reference: Callable[..., Reference]
+    encoder: Callable[..., EncoderReference]
+    """The reference host of models of embeddings."""
 
 
 def tvm_toolchain() -> Toolchain:
@@ -33,8 +37,9 @@ def tvm_toolchain() -> Toolchain:
     from .compile import compile_plans
     from .families import FAMILIES
     from .llvm import Reference
+    from .llvm_encoder import EncoderReference
 
-    return Toolchain(FAMILIES, compile_plans, Reference)
+    return Toolchain(FAMILIES, compile_plans, Reference, EncoderReference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class Order:
     material: Material
     scheme: Schemes
     context: int
+    embedding: Embedding | None = None
+    """How texts become vectors, where that is the task."""
 
 
 def read_shape(order: Order, toolchain: Toolchain) -> FamilyConfig:

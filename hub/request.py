@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_configs.config import Licence, ModelConfig, Source, all_configs
+from runtime.manifest import Embedding
 from runtime.progress import OnProgress
 
+from .embedding_files import complete_recipe, read_recipe
 from .errors import SourceError, UnsupportedError
 from .material import Material, from_folder, from_shapes
 from .order import Order, Toolchain, recognise
 from .schemes import SCHEMES, Schemes
 from .source import fetch
+
+if TYPE_CHECKING:
+    from .families import FamilyConfig
 
 DEFAULT_CONTEXT = 4096
 """Tokens a sequence may hold when nobody says; the checkpoint's own limit when that is less."""
@@ -84,7 +89,25 @@ def order(request: Request, material: Material, scheme: Schemes, toolchain: Tool
         _check_same_shape(request.model, material.config, toolchain)
     wanted = model.context if request.model else DEFAULT_CONTEXT
     context = request.context or min(wanted, shape.context)
+    if toolchain.families[family].task == "embedding":
+        embedding = _embedding(request, material, shape)
+        context = embedding.max_tokens
+        return Order(replace(model, context=context), material, scheme, context, embedding)
     return Order(replace(model, context=context), material, scheme, context)
+
+
+def _embedding(request: Request, material: Material, shape: FamilyConfig) -> Embedding:
+    """How the model makes vectors, of texts no longer than `request` asks for."""
+    found = read_recipe(material.folder, shape) if material.folder else None
+    recipe = complete_recipe(found, request.model.embedding if request.model else None, shape)
+    if request.context is None:
+        return recipe
+    if not 0 < request.context <= shape.context:
+        raise UnsupportedError(
+            f"texts of {request.context} tokens are not possible: this model reads 1 to "
+            f"{shape.context}; choose another --context"
+        )
+    return replace(recipe, max_tokens=request.context)
 
 
 def _check_same_shape(model: ModelConfig, config: Mapping[str, Any], toolchain: Toolchain) -> None:

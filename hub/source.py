@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.progress import OnProgress, Progress, ignore_progress
 
+from . import embedding_files
 from .errors import SourceError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ FILES = (
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
     "LICENSE*",
+    *embedding_files.DOCUMENTS,
 )
 """All a build reads: weights in other formats stay where they are."""
 

@@ -84,6 +84,31 @@ class Sampling:
                 raise ConfigError(f"{name} is {value}; write a number from {low} to {high}")
 
 
+POOLINGS = ("cls", "mean", "max", "mean_sqrt_len", "last")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSettings:
+    """How a model makes a vector of a text, where its checkpoint's files leave it open.
+
+    `max_tokens` is the longest text; `prompts` by name what is written before a text ("query").
+    """
+
+    pooling: str
+    normalized: bool
+    max_tokens: int
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ConfigError(f"pooling is {self.pooling!r}; write one of {', '.join(POOLINGS)}")
+        if self.max_tokens <= 0:
+            raise ConfigError("max_tokens is positive")
+        for name, text in self.prompts.items():
+            if not isinstance(text, str):
+                raise ConfigError(f"the prompt {name!r} is {text!r}; write a string")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """One model: what it is, where it comes from, how it is offered."""
@@ -107,6 +132,8 @@ class ModelConfig:
     """The keys of the checkpoint's config.json that decide its shapes."""
     system_prompt: str | None = None
     sampling: Sampling = field(default=Sampling())
+    embedding: EmbeddingSettings | None = None
+    """Of a model that makes vectors of texts."""
 
     def __post_init__(self) -> None:
         check_id(self.id)

@@ -41,7 +41,8 @@ def _decode_dataclass(cls: Any, data: Any, where: str) -> Any:
         if key not in fields:
             raise ConfigError(f"{where}: unknown key {key!r}; remove it or use one of {[*fields]}")
     for name, field in fields.items():
-        if name not in table and field.default is dataclasses.MISSING:
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if name not in table and required:
             raise ConfigError(f"{where}: key {name!r} is missing; add it")
     hints = typing.get_type_hints(cls)
     values = {key: decode(hints[key], value, f"{where}: {key}") for key, value in table.items()}

@@ -9,6 +9,7 @@ from typing import Any
 from hub.families import FAMILIES
 from hub.order import Toolchain
 from hub.schemes import Schemes
+from runtime.manifest import Embedding
 from runtime.plan import PLAN_FORMAT, Buffer, Entry, Expr, Kernel, Memory, Plan, Step
 from runtime.progress import OnProgress, Progress
 
@@ -22,6 +23,7 @@ def compile_plans(
     config: Mapping[str, Any],
     scheme: Schemes,
     context: int,
+    embedding: Embedding | None,
     on_progress: OnProgress,
 ) -> tuple[Plan, ...]:
     """Plans with every weight buffer and one kernel that does nothing."""
@@ -75,4 +77,23 @@ class CountingReference:
         return [(len(prompt) + i) % self.config["vocab_size"] for i in range(count)]
 
 
-FAKE_TOOLCHAIN = Toolchain(FAMILIES, compile_plans, CountingReference)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class CountingEncoder:
+    """Answers every text with the numbers 1 to its length in tokens, as wide as it is asked for."""
+
+    family: str
+    config: Mapping[str, Any]
+    scheme: Schemes
+    tensors: Mapping[str, Any]
+    embedding: Embedding
+
+    def embed(self, tokens: Sequence[int]) -> list[float]:
+        return [float(i % len(tokens)) for i in range(self.embedding.width)]
+
+
+FAKE_TOOLCHAIN = Toolchain(
+    FAMILIES,
+    compile_plans,
+    CountingReference,  # type: ignore[arg-type]
+    CountingEncoder,  # type: ignore[arg-type]
+)
