@@ -6,7 +6,7 @@ and every option is on in at least one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from .tiny import Array, random_tensor, write_checkpoint
-
-Shapes = dict[str, tuple[int, ...]]
-Settings = Mapping[str, Any]
+from .tiny_shapes import SHAPES, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,158 +83,6 @@ def _settings(model_type: str, architecture: str, **options: Any) -> Settings:
     } | options
 
 
-def _rows(c: Settings) -> tuple[int, int]:
-    """Elements of all query heads, and of all key heads."""
-    heads = c["num_attention_heads"]
-    head_dim = c.get("head_dim") or c["hidden_size"] // heads
-    return heads * head_dim, c["num_key_value_heads"] * head_dim
-
-
-def _decoder(c: Settings, layer: Callable[[str], Shapes]) -> Shapes:
-    """The tensors around the layers as Llama names them."""
-    hidden = c["hidden_size"]
-    shapes: Shapes = {"model.embed_tokens.weight": (c["vocab_size"], hidden)}
-    for index in range(c["num_hidden_layers"]):
-        shapes |= {f"model.layers.{index}.{k}": v for k, v in layer(f"{index}").items()}
-    shapes["model.norm.weight"] = (hidden,)
-    if not c["tie_word_embeddings"]:
-        shapes["lm_head.weight"] = (c["vocab_size"], hidden)
-    return shapes
-
-
-def _separate(c: Settings) -> Shapes:
-    """The matrices of a layer as Llama has them."""
-    (query, key), hidden, ffn = _rows(c), c["hidden_size"], c["intermediate_size"]
-    return {
-        "self_attn.q_proj.weight": (query, hidden),
-        "self_attn.k_proj.weight": (key, hidden),
-        "self_attn.v_proj.weight": (key, hidden),
-        "self_attn.o_proj.weight": (hidden, query),
-        "mlp.gate_proj.weight": (ffn, hidden),
-        "mlp.up_proj.weight": (ffn, hidden),
-        "mlp.down_proj.weight": (hidden, ffn),
-    }
-
-
-def _norms(c: Settings, *names: str) -> Shapes:
-    return {f"{name}.weight": (c["hidden_size"],) for name in names}
-
-
-PRE_NORMS = ("input_layernorm", "post_attention_layernorm")
-
-
-def _qwen2(c: Settings) -> Shapes:
-    query, key = _rows(c)
-    biases: Shapes = {f"self_attn.{p}_proj.bias": (key,) for p in "kv"}
-    layer = _norms(c, *PRE_NORMS) | _separate(c) | {"self_attn.q_proj.bias": (query,)} | biases
-    return _decoder(c, lambda index: layer)
-
-
-def _phi3(c: Settings) -> Shapes:
-    (query, key), hidden, ffn = _rows(c), c["hidden_size"], c["intermediate_size"]
-    layer = _norms(c, *PRE_NORMS) | {
-        "self_attn.qkv_proj.weight": (query + 2 * key, hidden),
-        "self_attn.o_proj.weight": (hidden, query),
-        "mlp.gate_up_proj.weight": (2 * ffn, hidden),
-        "mlp.down_proj.weight": (hidden, ffn),
-    }
-    return _decoder(c, lambda index: layer)
-
-
-def _attention_biases(c: Settings) -> Shapes:
-    if not c.get("attention_bias"):
-        return {}
-    query, key = _rows(c)
-    biases: Shapes = {f"self_attn.{p}_proj.bias": (key,) for p in "kv"}
-    return biases | {
-        "self_attn.q_proj.bias": (query,),
-        "self_attn.o_proj.bias": (c["hidden_size"],),
-    }
-
-
-def _head_norms(c: Settings) -> Shapes:
-    dim = _rows(c)[0] // c["num_attention_heads"]
-    return {f"self_attn.{p}_norm.weight": (dim,) for p in "qk"}
-
-
-def _plain(c: Settings) -> Shapes:
-    layer = _norms(c, *PRE_NORMS) | _separate(c) | _attention_biases(c)
-    return _decoder(c, lambda index: layer)
-
-
-def _qwen3(c: Settings) -> Shapes:
-    layer = _norms(c, *PRE_NORMS) | _separate(c) | _head_norms(c) | _attention_biases(c)
-    return _decoder(c, lambda index: layer)
-
-
-def _olmo2(c: Settings) -> Shapes:
-    query, key = _rows(c)
-    norms = _norms(c, "post_attention_layernorm", "post_feedforward_layernorm")
-    norms |= {"self_attn.q_norm.weight": (query,), "self_attn.k_norm.weight": (key,)}
-    layer = norms | _separate(c) | _attention_biases(c)
-    return _decoder(c, lambda index: layer)
-
-
-def _experts(c: Settings, ffn: int) -> Shapes:
-    """A router and the matrices of each expert, as published checkpoints name them."""
-    hidden = c["hidden_size"]
-    shapes: Shapes = {"mlp.gate.weight": (c["num_experts"], hidden)}
-    for expert in range(c["num_experts"]):
-        prefix = f"mlp.experts.{expert}"
-        shapes |= {f"{prefix}.{part}_proj.weight": (ffn, hidden) for part in ("gate", "up")}
-        shapes[f"{prefix}.down_proj.weight"] = (hidden, ffn)
-    return shapes
-
-
-def _sparse(c: Settings, shapes: Shapes, ffn: int) -> Shapes:
-    """A layer with experts in the place of its feed-forward matrices."""
-    return {k: v for k, v in shapes.items() if not k.startswith("mlp.")} | _experts(c, ffn)
-
-
-def _qwen3_moe(c: Settings) -> Shapes:
-    dense = _norms(c, *PRE_NORMS) | _separate(c) | _head_norms(c) | _attention_biases(c)
-    sparse = _sparse(c, dense, c["moe_intermediate_size"])
-
-    def layer(index: str) -> Shapes:
-        step, at = c["decoder_sparse_step"], int(index)
-        return sparse if (at + 1) % step == 0 and at not in c["mlp_only_layers"] else dense
-
-    return _decoder(c, layer)
-
-
-def _olmoe(c: Settings) -> Shapes:
-    query, key = _rows(c)
-    norms: Shapes = {"self_attn.q_norm.weight": (query,), "self_attn.k_norm.weight": (key,)}
-    dense = _norms(c, *PRE_NORMS) | norms | _separate(c) | _attention_biases(c)
-    layer = _sparse(c, dense, c["intermediate_size"])
-    return _decoder(c, lambda index: layer)
-
-
-def _gemma(c: Settings) -> Shapes:
-    norms = _norms(c, *PRE_NORMS)
-    if c["model_type"] != "gemma":
-        norms |= _norms(c, "pre_feedforward_layernorm", "post_feedforward_layernorm")
-    if c["model_type"] == "gemma3_text":
-        norms |= _head_norms(c)
-    layer = norms | _separate(c) | _attention_biases(c)
-    return _decoder(c, lambda index: layer)
-
-
-SHAPES: Mapping[str, Callable[[Settings], Shapes]] = {
-    "gemma": _gemma,
-    "gemma2": _gemma,
-    "gemma3_text": _gemma,
-    "llama": _plain,
-    "olmo2": _olmo2,
-    "olmoe": _olmoe,
-    "phi3": _phi3,
-    "qwen2": _qwen2,
-    "qwen3": _qwen3,
-    "qwen3_moe": _qwen3_moe,
-    "smollm3": _plain,
-}
-
-
 def _factors(start: float, step: float, count: int) -> list[float]:
     return [round(start + step * i, 3) for i in range(count)]
 
@@ -253,6 +99,37 @@ def _gemma_settings(model_type: str, architecture: str, **options: Any) -> Setti
     options = {"head_dim": 32, "hidden_activation": "gelu_pytorch_tanh"} | options
     settings = _settings(model_type, architecture, tie_word_embeddings=True, **options)
     return {key: value for key, value in settings.items() if key != "hidden_act"}
+
+
+def _layer_norm_settings(model_type: str, architecture: str, **options: Any) -> Settings:
+    settings = _settings(model_type, architecture, layer_norm_eps=1e-5, **options)
+    return {key: value for key, value in settings.items() if key != "rms_norm_eps"}
+
+
+def _gpt_neox_settings(**options: Any) -> Settings:
+    options = {"hidden_act": "gelu", "attention_bias": True} | options
+    settings = _layer_norm_settings("gpt_neox", "GPTNeoXForCausalLM", **options)
+    absent = ("rope_theta", "num_key_value_heads")
+    return {key: value for key, value in settings.items() if key not in absent}
+
+
+def _gpt2_settings(**options: Any) -> Settings:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": 283,
+        "n_positions": 128,
+        "n_embd": 96,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_inner": 224,
+        "layer_norm_epsilon": 1e-5,
+        "tie_word_embeddings": True,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+        "torch_dtype": "float32",
+    } | options
 
 
 OUTPUTS = {"o_proj.weight": 3.0, "down_proj.weight": 3.0}
@@ -384,5 +261,96 @@ TINY_FAMILIES = (
             num_experts_per_tok=2, norm_topk_prob=False, clip_qkv=None,
         ),
         emphasis=OUTPUTS | ROUTER,
+    ),
+    TinyDecoder(
+        "tiny-stablelm", 20, "layer norms, a quarter of each head rotated, biases, tied",
+        _layer_norm_settings(
+            "stablelm", "StableLmForCausalLM", use_qkv_bias=True, qk_layernorm=False,
+            use_parallel_residual=False, tie_word_embeddings=True, hidden_size=128,
+        ),
+        emphasis=OUTPUTS,
+    ),
+    TinyDecoder(
+        "tiny-stablelm-12b", 12, "a norm for each head, parts in parallel, three key heads, yarn",
+        _layer_norm_settings(
+            "stablelm", "StableLmForCausalLM", use_qkv_bias=False, qk_layernorm=True,
+            use_parallel_residual=True, num_attention_heads=6, num_key_value_heads=3,
+            partial_rotary_factor=0.5, rope_scaling={
+                "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64,
+                "mscale": 0.8, "mscale_all_dim": 0.5,
+            },
+        ),
+        on_device=True,
+        emphasis=OUTPUTS,
+    ),
+    TinyDecoder(
+        "tiny-phi", 20, "one layer norm for both parts, biases everywhere, no gate, linear scaling",
+        _layer_norm_settings(
+            "phi", "PhiForCausalLM", hidden_act="gelu_new", qk_layernorm=False,
+            partial_rotary_factor=0.5, rope_scaling={"rope_type": "linear", "factor": 2.0},
+        ),
+        on_device=True,
+        emphasis={"embed_tokens": 10.0},
+    ),
+    TinyDecoder(
+        "tiny-phi-normed", 12, "layer norms on heads, GELU by erf, as many key heads as heads",
+        _layer_norm_settings(
+            "phi", "PhiForCausalLM", hidden_act="gelu", qk_layernorm=True,
+            partial_rotary_factor=0.25, hidden_size=160, num_attention_heads=5,
+            num_key_value_heads=None,
+        ),
+        emphasis={"embed_tokens": 10.0},
+    ),
+    TinyDecoder(
+        "tiny-pythia", 11, "queries, keys and values head by head, parts in parallel, GELU by erf",
+        _gpt_neox_settings(
+            use_parallel_residual=True, rotary_pct=0.25, rotary_emb_base=5000, hidden_size=128,
+        ),
+        on_device=True,
+    ),
+    TinyDecoder(
+        "tiny-redpajama", 12, "parts in turn, whole heads rotated, no biases on attention, tied",
+        _gpt_neox_settings(
+            use_parallel_residual=False, rotary_pct=1.0, hidden_act="gelu_fast",
+            attention_bias=False, tie_word_embeddings=True,
+        ),
+    ),
+    TinyDecoder(
+        "tiny-gpt2", 10, "learned positions, transposed matrices, tied", _gpt2_settings(),
+        on_device=True,
+        emphasis={"wpe": 12.0, "c_proj.weight": 9.0},
+    ),
+    TinyDecoder(
+        "tiny-gpt2-scaled", 5, "scores divided by their layer and by nothing else, untied, erf",
+        _gpt2_settings(
+            scale_attn_by_inverse_layer_idx=True, scale_attn_weights=False, n_layer=3,
+            n_inner=None, activation_function="gelu", tie_word_embeddings=False,
+        ),
+        emphasis={"wpe": 4.0},
+    ),
+    TinyDecoder(
+        "tiny-ministral", 5, "a window in two layers of three",
+        _settings(
+            "ministral", "MinistralForCausalLM", head_dim=32, num_hidden_layers=3,
+            sliding_window=14,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        ),
+        emphasis=OUTPUTS,
+    ),
+    TinyDecoder(
+        "tiny-ministral3", 3, "queries that grow with their position, yarn, tied",
+        {
+            key: value for key, value in _settings(
+                "ministral3", "Ministral3ForCausalLM", head_dim=32, tie_word_embeddings=True,
+                rope_parameters={
+                    "type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "beta_fast": 32.0,
+                    "beta_slow": 1.0, "original_max_position_embeddings": 16, "mscale": 1.0,
+                    "mscale_all_dim": 1.0, "max_position_embeddings": 256,
+                    "llama_4_scaling_beta": 0.3,
+                },
+            ).items() if key != "rope_theta"
+        },
+        on_device=True,
+        emphasis=OUTPUTS,
     ),
 )  # fmt: skip
