@@ -1,6 +1,6 @@
 """The plans of whole models against the reference on the processor, at the sizes they ship in.
 
-    VK_ICD_FILENAMES=... python -m tests.reference.full_shapes ID... [--variants base ...] [--layers N]
+    VK_ICD_FILENAMES=... python -m tests.reference.full_shapes ID... [--variants V...] [--layers N]
 
 By hand: it takes minutes a model. Weights are the synthetic ones, read back from the device that
 made them, so no checkpoint is needed; `llvm` computes with the same ones. Prints the largest
