@@ -72,8 +72,9 @@ def dequantize(scheme: Scheme, buffers: Mapping[str, Array], rows: int, cols: in
     return (integers.astype(np.float32) * scales[:, None]).reshape(rows, cols)
 
 
-def pack_rows(scheme: Scheme, rows: Floats, name: str) -> Packed:
-    """Pack [rows, cols]; CheckpointError as for `quantize`."""
+def pack_rows(scheme: Scheme, rows: Floats, name: str, importance: Floats | None = None) -> Packed:
+    """Pack [rows, cols]; CheckpointError as for `quantize`. By `importance` f32[cols], where that
+    is known, rounding chooses."""
     if not np.isfinite(rows).all():
         raise CheckpointError(
             f"tensor {name!r} holds NaN or infinity; the checkpoint is damaged, download it again"
@@ -82,7 +83,7 @@ def pack_rows(scheme: Scheme, rows: Floats, name: str) -> Packed:
         return Packed(rows, None, 0.0, _square_sum(rows))
     if scheme.group is None:
         return _pack_half(rows, name)
-    return _pack_groups(scheme, rows, name)
+    return _pack_groups(scheme, rows, name, importance)
 
 
 def _pack_half(rows: Floats, name: str) -> Packed:
@@ -94,26 +95,42 @@ def _pack_half(rows: Floats, name: str) -> Packed:
     return Packed(halves.view(np.uint32), None, error, _square_sum(rows))
 
 
-def _pack_groups(scheme: Scheme, rows: Floats, name: str) -> Packed:
+def _pack_groups(scheme: Scheme, rows: Floats, name: str, importance: Floats | None) -> Packed:
     count = rows.size // GROUP
     main = np.empty((count, scheme.bits * GROUP // 32), dtype=np.uint32)
     scales = np.empty(count, dtype=np.float16)
     error = 0.0
-    for start, rounded in _round_blocks(scheme, rows.reshape(count, GROUP), name):
+    groups = rows.reshape(count, GROUP)
+    for start, rounded in _round_blocks(scheme, groups, name, importance):
         stop = start + rounded.scales.size
         main[start:stop] = PACKERS[scheme.bits](rounded)
         scales[start:stop] = rounded.scales
-        error += float(rounded.error.sum(dtype=np.float64))
+        error += _error(rounded, groups[start:stop], importance)
     if scheme.bits == 3:
         main = np.ascontiguousarray(main.reshape(len(rows), -1, 3).swapaxes(1, 2))
     return Packed(main.reshape(len(rows), -1), scales, error, _square_sum(rows))
 
 
-def _round_blocks(scheme: Scheme, groups: Floats, name: str) -> Iterator[tuple[int, Rounded]]:
+def _error(rounded: Rounded, groups: Floats, importance: Floats | None) -> float:
+    """The sum of squared errors, whatever rounding chose by."""
+    if importance is None:
+        return float(rounded.error.sum(dtype=np.float64))
+    values = rounded.values.T * rounded.scales.astype(np.float32)[:, None]
+    return _square_sum(values - groups)
+
+
+def _round_blocks(
+    scheme: Scheme, groups: Floats, name: str, importance: Floats | None
+) -> Iterator[tuple[int, Rounded]]:
     for start in range(0, len(groups), BLOCK_GROUPS):
         block = np.ascontiguousarray(groups[start : start + BLOCK_GROUPS].T)
+        weights = None
+        if importance is not None:
+            columns = importance.reshape(-1, GROUP)
+            number = np.arange(start, start + block.shape[1]) % len(columns)
+            weights = np.ascontiguousarray(columns[number].T)
         try:
-            yield start, round_groups(block, GRIDS[scheme.bits])
+            yield start, round_groups(block, GRIDS[scheme.bits], weights)
         except ScaleOverflow as error:
             raise _overflow(name, block, scheme.name, "build with --scheme f32") from error
 

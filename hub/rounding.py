@@ -5,6 +5,9 @@ rounded integers by least squares, rounded to f16, and only then used to round: 
 is the error the shader sees. Plain absmax rounding is always among the candidates, so the result
 is never worse than it. Arrays are [group size, groups]: sums over a group are sums of whole rows,
 which is fast and adds in one fixed order on every processor.
+
+Where the importance of columns is known (the mean square of what they are multiplied by), errors
+count by it: that is the error of the product, as far as columns are independent.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ GRIDS = {
 @dataclass(frozen=True, slots=True)
 class Rounded:
     """`values` int8[group size, groups], `scales` f16[groups], `error` float32[groups]:
-    the squared error of each group."""
+    the squared error of each group, each element's by its importance where that was given."""
 
     values: NDArray[np.int8]
     scales: NDArray[np.float16]
@@ -49,12 +52,13 @@ class ScaleOverflow(ValueError):
     """A group is too large for an f16 scale."""
 
 
-def round_groups(x: Floats, grid: Grid) -> Rounded:
-    """The best integers and scale of each group of finite `x` [group size, groups]."""
+def round_groups(x: Floats, grid: Grid, importance: Floats | None = None) -> Rounded:
+    """The best integers and scale of each group of finite `x` [group size, groups]; `importance`
+    has its shape and is positive."""
     extreme = signed_extreme(x)
-    fitted = _with_scale(x, _refit(x, extreme, grid), grid)
+    fitted = _with_scale(x, _refit(x, extreme, grid, importance), grid, importance)
     absmax: Floats = np.divide(np.abs(extreme), grid.high, dtype=np.float32)
-    plain = _with_scale(x, absmax, grid)
+    plain = _with_scale(x, absmax, grid, importance)
     better = plain.error < fitted.error
     best = Rounded(
         np.where(better, plain.values, fitted.values),
@@ -73,7 +77,7 @@ def signed_extreme(x: Floats) -> Floats:
     return extreme
 
 
-def _refit(x: Floats, extreme: Floats, grid: Grid) -> Floats:
+def _refit(x: Floats, extreme: Floats, grid: Grid, importance: Floats | None) -> Floats:
     """Least-squares scales of the best ratio; zero for groups that are all zero.
 
     With integers q fixed, the scale sum(qx)/sum(qq) leaves the error sum(xx) - sum(qx)^2/sum(qq),
@@ -82,12 +86,13 @@ def _refit(x: Floats, extreme: Floats, grid: Grid) -> Floats:
     inverse = np.divide(1.0, extreme, out=np.zeros_like(extreme), where=np.abs(extreme) > 1e-30)
     unit = x * inverse
     scale, score = np.zeros_like(extreme), np.full_like(extreme, -1.0)
-    q, product = np.empty_like(x), np.empty_like(x)
+    q, weighed, product = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     for ratio in grid.ratios:
         np.multiply(unit, np.float32(ratio), out=q)
         _to_grid(q, grid)
-        qx = np.multiply(q, unit, out=product).sum(axis=0)
-        qq = np.multiply(q, q, out=product).sum(axis=0)
+        hq = q if importance is None else np.multiply(q, importance, out=weighed)
+        qx = np.multiply(hq, unit, out=product).sum(axis=0)
+        qq = np.multiply(hq, q, out=product).sum(axis=0)
         fit = np.divide(qx, qq, out=np.zeros_like(qx), where=qq > 0)
         better = qx * fit > score
         score = np.where(better, qx * fit, score)
@@ -96,7 +101,7 @@ def _refit(x: Floats, extreme: Floats, grid: Grid) -> Floats:
     return fitted
 
 
-def _with_scale(x: Floats, scale: Floats, grid: Grid) -> Rounded:
+def _with_scale(x: Floats, scale: Floats, grid: Grid, importance: Floats | None) -> Rounded:
     """Round `x` by `scale` as f16; the error is infinite where f16 cannot hold the scale."""
     with np.errstate(over="ignore"):
         half = scale.astype(np.float16)
@@ -110,6 +115,8 @@ def _with_scale(x: Floats, scale: Floats, grid: Grid) -> Rounded:
         difference = q * used
         difference -= x
         np.multiply(difference, difference, out=difference)
+        if importance is not None:
+            np.multiply(difference, importance, out=difference)
         error = np.where(fits, difference.sum(axis=0), np.float32(np.inf))
     return Rounded(q.astype(np.int8), np.where(used != 0, half, np.float16(0)), error)
 

@@ -47,18 +47,24 @@ class PressedBuffer:
 
 
 def press(
-    specs: Sequence[WeightSpec], schemes: Schemes, source: TensorRows
+    specs: Sequence[WeightSpec],
+    schemes: Schemes,
+    source: TensorRows,
+    importance: Mapping[str, Floats] | None = None,
 ) -> Iterator[PressedBuffer]:
     """Every buffer in the order of `WeightSpec.tensors`; CheckpointError names a bad tensor.
 
-    `source` must survive pickling: it travels to the workers.
+    `source` must survive pickling: it travels to the workers. `importance` f32[cols] of a matrix,
+    by its name, is what rounding counts errors by.
     """
+    known = importance or {}
     pool = _pool(sum(spec.rows * spec.cols for spec in specs if spec.kind == "matrix"))
     pending: deque[_PartInProgress] = deque()
     try:
         for spec in specs:
             for part in spec.parts(schemes):
-                pending.append(_start(pool, spec, part, spec.scheme(schemes), source))
+                scheme = spec.scheme(schemes)
+                pending.append(_start(pool, spec, part, scheme, source, known.get(spec.name)))
                 while sum(item.nbytes for item in pending) > AHEAD_NBYTES:
                     yield from pending.popleft().finish()
         while pending:
@@ -135,26 +141,36 @@ def _joined(scales: Sequence[Halves | None]) -> Halves | None:
 
 
 def _start(
-    pool: Executor, spec: WeightSpec, part: Part, scheme: Scheme, source: TensorRows
+    pool: Executor,
+    spec: WeightSpec,
+    part: Part,
+    scheme: Scheme,
+    source: TensorRows,
+    importance: Floats | None,
 ) -> _PartInProgress:
     step = BLOCK_ELEMENTS if spec.kind != "matrix" else max(1, BLOCK_ELEMENTS // spec.cols)
     end = part.start + part.rows
     blocks = tuple(
-        pool.submit(_pack_block, spec, scheme, source, start, min(start + step, end))
+        pool.submit(packed_rows, spec, scheme, source, start, min(start + step, end), importance)
         for start in range(part.start, end, step)
     )
     return _PartInProgress(spec, part, scheme, blocks)
 
 
-def _pack_block(
-    spec: WeightSpec, scheme: Scheme, source: TensorRows, start: int, stop: int
+def packed_rows(
+    spec: WeightSpec,
+    scheme: Scheme,
+    source: TensorRows,
+    start: int,
+    stop: int,
+    importance: Floats | None = None,
 ) -> Packed:
-    """Rows [start, stop) of a weight, packed."""
+    """Rows [start, stop) of a weight, packed as they are stored."""
     if spec.rope is not None:
         return Packed(rope_table(spec.rope), None, 0.0, 0.0)
     names = " + ".join(spec.sources)
     taken = take_rows(
-        spec, scheme, source, start, stop, lambda rows: pack_rows(scheme, rows, names)
+        spec, scheme, source, start, stop, lambda rows: pack_rows(scheme, rows, names, importance)
     )
     if taken is not None:
         return taken
@@ -162,7 +178,7 @@ def _pack_block(
     if spec.offset:
         rows = rows + np.float32(spec.offset)
     stored = scheme if spec.kind == "matrix" else SCHEMES["f32"]
-    return pack_rows(stored, rows, names)
+    return pack_rows(stored, rows, names, importance)
 
 
 def rope_table(table: RopeTable) -> Floats:

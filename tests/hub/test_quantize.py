@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from hub.errors import CheckpointError
-from hub.quantize import Array, dequantize, quantize
+from hub.quantize import Array, assemble, dequantize, pack_rows, quantize
 from hub.rounding import Floats
 from hub.schemes import GROUP, SCHEMES, Scheme
 
@@ -176,3 +176,29 @@ def test_the_same_matrix_gives_the_same_bytes(scheme: Scheme) -> None:
     matrix = np.random.default_rng(5).standard_normal((16, 96)).astype(np.float32)
     first, second = quantize(scheme, matrix), quantize(scheme, matrix.copy())
     assert {k: v.tobytes() for k, v in first.items()} == {k: v.tobytes() for k, v in second.items()}
+
+
+@GROUPED
+def test_important_columns_lose_less(scheme: Scheme) -> None:
+    """Rounding by importance never has the larger error when errors count by importance."""
+    rng = np.random.default_rng(8)
+    matrix = rng.standard_normal((40, 96), dtype=np.float32)
+    importance = np.exp(2 * rng.standard_normal(96)).astype(np.float32)
+
+    def loss(known: Floats | None) -> float:
+        packed = pack_rows(scheme, matrix, "w", known)
+        values = dequantize(scheme, assemble(scheme, packed.main, packed.scales), 40, 96)
+        error = ((values - matrix).astype(np.float64) ** 2).sum()
+        assert packed.error == pytest.approx(float(error), rel=1e-4)
+        return float((((values - matrix).astype(np.float64) ** 2) * importance).sum())
+
+    assert loss(importance) < 0.95 * loss(None)
+
+
+@GROUPED
+def test_importance_that_is_the_same_everywhere_changes_nothing(scheme: Scheme) -> None:
+    matrix = np.random.default_rng(9).standard_normal((8, 64), dtype=np.float32)
+    plain, even = (pack_rows(scheme, matrix, "w", k) for k in (None, np.ones(64, np.float32)))
+    assert np.array_equal(plain.main, even.main)
+    assert plain.scales is not None and even.scales is not None
+    assert np.array_equal(plain.scales, even.scales)
