@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CheckpointError, UnsupportedError
-from .quantize import Packed, Words
+from .integer_groups import nibble_words, square_sum
+from .quantize import Packed
 from .rounding import Floats
 from .safetensors import to_float32
-from .schemes import GROUP, Scheme
+from .schemes import Scheme
 
 Bytes = NDArray[np.uint8]
 
@@ -88,19 +89,6 @@ def packed(name: str, dtype: str, scheme: Scheme, read: Callable[[], Bytes]) -> 
         nibbles = np.concatenate([codes & np.uint8(15), codes >> np.uint8(4)], axis=1)
         integers, main = nibbles.view(np.int8) - np.int8(8), nibble_words(nibbles)
     return Packed(main.reshape(len(raw), -1), scales, 0.0, square_sum(integers, scales))
-
-
-def nibble_words(nibbles: Bytes) -> Words:
-    """u32[groups, 4] of the scheme `q4` from the values 0 to 15 of each group [groups, 32]."""
-    parts = nibbles.reshape(-1, 4, 2, GROUP // 8)
-    octets: Bytes = parts[:, :, 0] | (parts[:, :, 1] << np.uint8(4))
-    return octets.reshape(-1, GROUP // 2).view(np.uint32)
-
-
-def square_sum(integers: NDArray[np.int8], scales: NDArray[np.float16]) -> float:
-    """The sum of squares of integers [groups, 32] times the scale of each group."""
-    squares = np.square(integers, dtype=np.int32).sum(axis=1, dtype=np.int64)
-    return float((np.square(scales.astype(np.float64)) * squares).sum())
 
 
 def library() -> Any:

@@ -16,6 +16,8 @@ from .checkpoint import INDEX, WEIGHTS, Checkpoint
 from .errors import CheckpointError
 from .gguf_checkpoint import GgufCheckpoint
 from .gguf_documents import chat_documents
+from .mlc_checkpoint import CHAT_CONFIG, MlcCheckpoint
+from .mlc_documents import chat_documents as mlc_chat_documents
 from .source_rows import TensorRows
 from .tokenizer_files import TOKENIZER, TokenizerFiles
 
@@ -51,6 +53,9 @@ def open_origin(path: Path, file: str | None = None) -> Origin:
         return _gguf(path if file is None else path / file)
     if (path / WEIGHTS).is_file() or (path / INDEX).is_file():
         return _safetensors(path)
+    if (path / CHAT_CONFIG).is_file():
+        mlc = MlcCheckpoint.open(path)
+        return Origin(path, mlc, mlc_chat_documents(mlc))
     found = sorted(path.glob("*.gguf"))
     if len(found) == 1:
         return _gguf(found[0])

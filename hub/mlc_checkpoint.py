@@ -1,0 +1,173 @@
+"""An MLC repository as a checkpoint: tensors by the names of config.json's family, read by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.progress import OnProgress, ignore_progress
+
+from . import mlc_groups
+from .checkpoint import read_json
+from .errors import CheckpointError, UnsupportedError
+from .mlc_cache import MlcCache, MlcTensor, identify, read_cache, read_rows
+from .mlc_config import View, read_config, views
+from .mlc_groups import GROUPINGS, PLAIN, Grouping
+from .quantize import Packed
+from .rounding import Floats
+from .safetensors import to_float32
+from .schemes import Scheme
+
+CHAT_CONFIG = "mlc-chat-config.json"
+CODES, SCALES = "q_weight", "q_scale"
+REMEDY = "download the repository again"
+
+
+@dataclass(frozen=True, slots=True)
+class MlcCheckpoint:
+    """An opened repository: the config.json it stands for, and its tensors by the family's
+    names. `grouping` is None where nothing is quantized."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    chat: Mapping[str, Any]
+    cache: MlcCache
+    grouping: Grouping | None
+    entries: Mapping[str, View]
+
+    @classmethod
+    def open(cls, folder: Path) -> MlcCheckpoint:
+        """Read both documents; CheckpointError, or UnsupportedError naming what is not read."""
+        chat = read_json(folder / CHAT_CONFIG)
+        grouping = _grouping(folder, chat)
+        config = _config(folder, chat)
+        cache = read_cache(folder)
+        bases = [
+            name.removesuffix(CODES) + "weight" if name.endswith(f".{CODES}") else name
+            for name in cache.tensors
+            if not name.endswith(f".{SCALES}")
+        ]
+        entries = dict(views(str(chat["model_type"]), config, bases))
+        return cls(folder, config, chat, cache, grouping, entries)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor; CheckpointError when there is none of that name."""
+        view = self._view(name)
+        if view.base in self.cache.tensors:
+            rows, *rest = self.cache.tensors[view.base].shape
+        else:
+            codes, _ = self._groups(view.base)
+            rows, *rest = codes.shape[0], self._cols(name, codes)
+        if view.start + view.rows > rows:
+            raise CheckpointError(
+                f"{self.folder}: tensor {view.base!r} has {rows} rows, too few for {name!r}; "
+                + REMEDY
+            )
+        return (view.rows or rows, *rest)
+
+    def rows(self, name: str, start: int, stop: int) -> Floats:
+        """Rows [start, stop) of a tensor (elements, for a vector) as float32."""
+        view = self._view(name)
+        first, last = view.start + start, view.start + stop
+        if view.base in self.cache.tensors:
+            tensor = self.cache.tensors[view.base]
+            plain = _floats(read_rows(view.base, tensor, first, last), tensor.dtype)
+            return plain - np.float32(view.offset) if view.offset else plain
+        assert self.grouping is not None
+        codes, scales = self._groups(view.base)
+        return mlc_groups.dequantized(
+            self.grouping,
+            read_rows(view.base, codes, first, last),
+            _floats(read_rows(view.base, scales, first, last), scales.dtype),
+            self._cols(name, codes),
+        )
+
+    def packed(self, name: str, scheme: Scheme, start: int, stop: int) -> Packed | None:
+        """Rows [start, stop) as `scheme` holds them; None when that takes rounding."""
+        view = self._view(name)
+        if view.base in self.cache.tensors:
+            return None
+        assert self.grouping is not None
+        codes, scales = self._groups(view.base)
+        first, last = view.start + start, view.start + stop
+        words = read_rows(view.base, codes, first, last)
+        held = read_rows(view.base, scales, first, last)
+        if scales.dtype == "bfloat16":
+            held = _floats(held, scales.dtype)
+        return mlc_groups.packed(name, self.grouping, words, held, scheme)
+
+    def identify(self, on_progress: OnProgress = ignore_progress) -> dict[str, str]:
+        """sha256 of every weight file and its index; CheckpointError for a wrong md5."""
+        return identify(self.cache, on_progress)
+
+    def _view(self, name: str) -> View:
+        if name not in self.entries:
+            raise CheckpointError(
+                f"{self.folder}: tensor {name!r} is missing; the repository is incomplete or its "
+                f"{CHAT_CONFIG} belongs to another model"
+            )
+        return self.entries[name]
+
+    def _groups(self, base: str) -> tuple[MlcTensor, MlcTensor]:
+        """The codes and the scales of a quantized tensor, which must fit each other."""
+        stem = base.removesuffix("weight")
+        codes, scales = (self.cache.tensors.get(stem + end) for end in (CODES, SCALES))
+        if self.grouping is None or codes is None or scales is None:
+            raise CheckpointError(f"{self.folder}: {base!r} lacks codes or scales; {REMEDY}")
+        words = self.grouping.group // self.grouping.in_word
+        fits = len(codes.shape) == len(scales.shape) == 2 and codes.dtype == "uint32"
+        if not fits or codes.shape != (scales.shape[0], scales.shape[1] * words):
+            raise CheckpointError(
+                f"{self.folder}: {base!r} has codes {list(codes.shape)} and scales "
+                f"{list(scales.shape)}, which do not fit each other; {REMEDY}"
+            )
+        return codes, scales
+
+    def _cols(self, name: str, codes: MlcTensor) -> int:
+        """Columns of a quantized matrix: its last group may be longer than the row."""
+        assert self.grouping is not None
+        sizes = {
+            "down_proj": self.config["intermediate_size"],
+            "o_proj": self.config["num_attention_heads"] * self.config["head_dim"],
+        }
+        cols: int = sizes.get(name.split(".")[-2], self.config["hidden_size"])
+        group = self.grouping.group
+        if codes.shape[1] * self.grouping.in_word != -(-cols // group) * group:
+            raise CheckpointError(
+                f"{self.folder}: {name!r} has rows of {codes.shape[1]} words, {CHAT_CONFIG} asks "
+                f"for {cols} elements; {REMEDY}"
+            )
+        return cols
+
+
+def _grouping(folder: Path, chat: Mapping[str, Any]) -> Grouping | None:
+    name = chat.get("quantization")
+    if not isinstance(name, str) or name not in (*GROUPINGS, *PLAIN):
+        raise UnsupportedError(
+            f"{folder / CHAT_CONFIG}: quantization {name!r} is not read; there are: "
+            f"{', '.join((*GROUPINGS, *PLAIN))}. Take another conversion of the model"
+        )
+    return GROUPINGS.get(name)
+
+
+def _config(folder: Path, chat: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return read_config(folder / CHAT_CONFIG, chat)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnsupportedError(
+            f"{folder / CHAT_CONFIG}: model_config lacks or misstates {error}; use a current "
+            "conversion"
+        ) from error
+
+
+def _floats(values: NDArray[Any], dtype: str) -> Floats:
+    short = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+    if dtype not in short:
+        raise CheckpointError(f"{dtype} numbers where floats belong; {REMEDY}")
+    raw = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
+    return to_float32(raw, short[dtype]).reshape(values.shape)
