@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .attention import attention
 from .decode_attention import decode_attention
 from .embedding import embedding
+from .experts import expert_down, expert_gate_up, route
 from .encoder import encoder_attention, pool
 from .fill import fill
 from .kernel import KernelSequence, LibraryKernel, Op, Profile
@@ -23,6 +24,8 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "decode_attention": decode_attention,
     "embedding": embedding,
     "encoder_attention": encoder_attention,
+    "expert_down": expert_down,
+    "expert_gate_up": expert_gate_up,
     "fill": fill,
     "gate_up": gate_up,
     "last_row": last_row,
@@ -35,6 +38,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "reset": reset,
     "rms_norm": rms_norm,
     "rope_append": rope_append,
+    "route": route,
     "sample": sample,
 }
 

@@ -38,6 +38,7 @@ def llama_ops(
         return [
             ("embedding", table),
             ("rms_norm", {"cols": hidden, "eps": 1e-5}),
+            ("layer_norm", {"cols": hidden, "eps": 1e-5}),
             ("matmul", linear(width + 2 * kv_heads * head_dim, hidden, "none")),
             ("rope_append", cache | {"context": 8704}),
             ("attention", cache | {"window": 0, "scale": head_dim**-0.5}),
@@ -45,6 +46,22 @@ def llama_ops(
             ("matmul", linear(hidden, width, "add")),
             ("gate_up", gates),
             ("matmul", linear(hidden, features, "add")),
+            *mixture(),
+        ]
+
+    def mixture() -> list[tuple[str, Attrs]]:
+        """A layer of experts, the second half of them in a part of their own."""
+        narrow = features // 8
+        common: Attrs = {"scheme": "q4", "features": narrow, "experts": 64, "top": 8}
+        gates: Attrs = common | {"cols": hidden, "activation": "silu"}
+        down: Attrs = common | {"rows": hidden}
+        return [
+            ("route", {"total": 128, "top": 8}),
+            ("route", {"total": 128, "top": 8, "renormalize": True}),
+            ("expert_gate_up", gates | {"start": 0}),
+            ("expert_gate_up", gates | {"start": 64}),
+            ("expert_down", down | {"start": 0, "epilogue": "add"}),
+            ("expert_down", down | {"start": 64, "epilogue": "accumulate"}),
         ]
 
     def packed(profile: Profile) -> list[Op]:

@@ -85,6 +85,8 @@ def test_static_ops_have_static_grids(profile: Profile) -> None:
     for op, kernel in kernels("tiny", profile):
         symbols = frozenset[str]().union(*(side.symbols() for side in kernel.grid))
         counted = {"pool": {"texts"}, "last_row": set()}.get(op.name, {"n"})
+        if "_sort_" in kernel.name:
+            counted = set()  # one workgroup for all of them
         assert symbols == (counted if op.attrs.get("n") == "n" else set())
 
 
@@ -110,7 +112,7 @@ def body(wgsl: str) -> str:
 
 def workgroup_nbytes(wgsl: str) -> int:
     """Bytes of all workgroup variables, each a scalar, a vector or an array of any."""
-    sizes = {"f32": 4, "u32": 4, "f16": 2, "atomic<u32>": 4}
+    sizes = {"f32": 4, "i32": 4, "u32": 4, "f16": 2, "atomic<u32>": 4}
     sizes |= {f"vec{n}<{t}>": (n + n % 2) * sizes[t] for n in (2, 3, 4) for t in ("f32", "u32")}
     sizes["vec4<f16>"] = 8
     found = re.findall(r"var<workgroup> \w+: (?:array<)*(.+?)((?:, \d+>)*);", wgsl)
