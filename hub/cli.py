@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from model_configs.config import ModelConfig, all_configs, check_id
+from model_configs.config import GGUF, ModelConfig, all_configs, check_id
 from model_configs.decode import ConfigError
 
 from .errors import HubError
@@ -60,6 +61,10 @@ def build(
     repo: Annotated[
         str | None,
         typer.Option(metavar="NAME@REVISION", help="Build this repository under the ID."),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(metavar="NAME.gguf", help="The file to build, of a repository of GGUF files."),
     ] = None,
     context: Annotated[
         int | None, typer.Option(min=1, help="Tokens a conversation may hold.")
@@ -118,6 +123,7 @@ def _requests(
     ids: Sequence[str],
     checkpoint: Path | None,
     repo: str | None,
+    file: str | None,
     synthetic: bool,
     context: int | None,
 ) -> list[Request]:
@@ -128,6 +134,8 @@ def _requests(
     given = [checkpoint is not None, repo is not None, synthetic]
     if sum(given) > 1:
         raise typer.BadParameter("--checkpoint, --repo and --synthetic exclude each other")
+    if file is not None and (repo is None or not re.fullmatch(GGUF, file)):
+        raise typer.BadParameter("--file names a GGUF file of the --repo")
     origin = checkpoint is not None or repo is not None
     if origin and len(ids) != 1:
         raise typer.BadParameter("give exactly one ID, the name to build under")
@@ -135,7 +143,9 @@ def _requests(
         ids = [id for id, config in configs.items() if config.source.folder is not None]
     for id in ids:
         _check_id(id, None if origin else tuple(configs))
-    return [Request(id, configs.get(id), checkpoint, repo, synthetic, context) for id in ids]
+    return [
+        Request(id, configs.get(id), checkpoint, repo, file, synthetic, context) for id in ids
+    ]
 
 
 def _check_id(id: str, known: Sequence[str] | None) -> None:

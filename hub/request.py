@@ -37,6 +37,8 @@ class Request:
     model: ModelConfig | None
     checkpoint: Path | None = None
     repo: str | None = None
+    file: str | None = None
+    """The GGUF file of `repo`."""
     synthetic: bool = False
     context: int | None = None
 
@@ -59,7 +61,7 @@ def gather(request: Request, on_progress: OnProgress) -> Material:
         return from_folder(request.checkpoint, request.checkpoint.resolve().name, None, on_progress)
     if request.repo is not None:
         repo, _, revision = request.repo.partition("@")
-        return _download(repo, revision or "main", on_progress)
+        return _download(repo, revision or "main", request.file, on_progress)
     if request.model is None:
         known = ", ".join(config.id for config in all_configs())
         raise SourceError(
@@ -72,12 +74,12 @@ def gather(request: Request, on_progress: OnProgress) -> Material:
         assert source.path is not None
         return from_folder(source.folder, f"model_configs/{source.path}", None, on_progress)
     assert source.repo is not None and source.revision is not None
-    return _download(source.repo, source.revision, on_progress)
+    return _download(source.repo, source.revision, source.file, on_progress)
 
 
-def _download(repo: str, revision: str, on_progress: OnProgress) -> Material:
-    fetched = fetch(repo, revision, on_progress)
-    return from_folder(fetched.folder, repo, fetched.commit, on_progress)
+def _download(repo: str, revision: str, file: str | None, on_progress: OnProgress) -> Material:
+    fetched = fetch(repo, revision, on_progress, file=file)
+    return from_folder(fetched.folder, repo, fetched.commit, on_progress, file=file)
 
 
 def order(request: Request, material: Material, scheme: Schemes, toolchain: Toolchain) -> Order:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_configs.config import GGUF
 from runtime.progress import OnProgress, Progress, ignore_progress
 
 from . import embedding_files
@@ -21,19 +25,25 @@ from .errors import SourceError
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
-FILES = (
+DOCUMENTS = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "model-*-of-*.safetensors",
+    "mlc-chat-config.json",
     "LICENSE*",
     *embedding_files.DOCUMENTS,
 )
-"""All a build reads: weights in other formats stay where they are."""
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "tensor-cache.json",
+    "ndarray-cache.json",
+    "params_shard_*.bin",
+)
+"""All a build reads beside the documents: weights in other formats stay where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +54,64 @@ class Fetched:
     commit: str
 
 
-def fetch(repo: str, revision: str, on_progress: OnProgress = ignore_progress) -> Fetched:
+def fetch(
+    repo: str,
+    revision: str,
+    on_progress: OnProgress = ignore_progress,
+    *,
+    file: str | None = None,
+) -> Fetched:
     """Download what a build needs of `repo` at a branch, tag or commit; cached files stay.
 
-    Raises SourceError saying what to do when the repository is missing, gated, offline or broken.
+    With `file`, a GGUF file of the repository, no other weights. Raises SourceError saying what to
+    do when the repository is missing, gated, offline or broken, or its files must be chosen from.
     """
+    fetched = download(repo, revision, [*DOCUMENTS, *((file,) if file else WEIGHTS)], on_progress)
+    if file is None and not any(next(fetched.folder.glob(p), None) for p in WEIGHTS):
+        _ask_for_file(repo, fetched.commit)
+    elif file is not None and not (fetched.folder / file).is_file():
+        raise SourceError(f"{repo}@{fetched.commit} has no file {file!r}; see its list of files")
+    return fetched
+
+
+def download(
+    repo: str, revision: str, patterns: Sequence[str], on_progress: OnProgress = ignore_progress
+) -> Fetched:
+    """Download the files of `repo` that match `patterns`; SourceError as for `fetch`."""
+    with translated(repo, revision):
+        from huggingface_hub import snapshot_download
+
+        folder = snapshot_download(
+            repo,
+            revision=revision,
+            allow_patterns=list(patterns),
+            tqdm_class=_bar_class(on_progress),
+        )
+    return Fetched(Path(folder), Path(folder).name)
+
+
+def _ask_for_file(repo: str, commit: str) -> None:
+    """SourceError naming the GGUF files of a repository without other weights, if it has any."""
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    with translated(repo, commit):
+        names = HfApi().list_repo_files(repo, revision=commit)
+    found = [name for name in names if re.fullmatch(GGUF, name)]
+    if found:
+        raise SourceError(f"{repo} holds GGUF files; name one with --file: {', '.join(found)}")
+
+
+@contextmanager
+def translated(repo: str, revision: str) -> Iterator[None]:
+    """Errors of the client as SourceError that says what to do."""
     import httpx2
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     where = f"{repo}@{revision}"
     try:
-        folder = snapshot_download(
-            repo,
-            revision=revision,
-            allow_patterns=list(FILES),
-            tqdm_class=_bar_class(on_progress),
-        )
+        yield
     except HFValidationError as error:
         raise SourceError(f"{repo!r} is not a repository name; write OWNER/NAME") from error
     except LocalEntryNotFoundError as error:
@@ -71,7 +122,6 @@ def fetch(repo: str, revision: str, on_progress: OnProgress = ignore_progress) -
         raise _unreachable(where) from error
     except OSError as error:
         raise _broken(where, error) from error
-    return Fetched(Path(folder), Path(folder).name)
 
 
 def _unreachable(where: str) -> SourceError:

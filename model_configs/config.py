@@ -17,23 +17,35 @@ from typing import Any
 from .decode import ConfigError, decode
 
 FOLDER = Path(__file__).resolve().parent
+GGUF = r"[\w][\w.-]*\.gguf"
+"""The name of a GGUF file."""
+TASKS = ("chat", "reasoning", "code", "math", "tools", "completion", "embedding")
+"""What models are made for."""
 FIRST = "press-guide"
 """The model a visitor meets first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checkpoint: a repository at a revision, or a folder beside the config file."""
+    """A checkpoint: a repository at a revision, or a folder beside the config file.
+
+    `file` is the GGUF file of a repository that has such files. `verified` says that the model was
+    built from this source and found to be what its config says.
+    """
 
     repo: str | None = None
     revision: str | None = None
     path: str | None = None
+    file: str | None = None
+    verified: bool = False
 
     def __post_init__(self) -> None:
         if (self.repo is None) == (self.path is None):
             raise ConfigError("give either `repo` and `revision`, or `path`")
         if (self.repo is None) != (self.revision is None):
             raise ConfigError("`repo` and `revision` come together")
+        if self.file is not None and (self.repo is None or not re.fullmatch(GGUF, self.file)):
+            raise ConfigError(f"file {self.file!r} is no file of a repository; write NAME.gguf")
         if self.path is not None and not re.fullmatch(r"[\w-]+(/[\w-]+)*", self.path):
             raise ConfigError(f"path {self.path!r} leads away; name a folder beside this file")
 
@@ -134,11 +146,16 @@ class ModelConfig:
     sampling: Sampling = field(default=Sampling())
     embedding: EmbeddingSettings | None = None
     """Of a model that makes vectors of texts."""
+    tasks: tuple[str, ...] = ("chat",)
+    """What the model is made for, of `TASKS`."""
 
     def __post_init__(self) -> None:
         check_id(self.id)
         if not self.schemes:
             raise ConfigError("schemes is empty; name at least one, such as q4")
+        for task in self.tasks:
+            if task not in TASKS:
+                raise ConfigError(f"task {task!r} is unknown; write one of {', '.join(TASKS)}")
         if self.context <= 0 or self.parameters <= 0:
             raise ConfigError("context and parameters are positive")
 

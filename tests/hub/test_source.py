@@ -153,6 +153,28 @@ def test_a_silent_host_says_to_check_the_network(
     assert "run the same command again" in message
 
 
+GGUF_FILES = ("m.Q4_0.gguf", "m.Q8_0.gguf")
+
+
+def test_a_repository_of_gguf_files_asks_for_one(stand_in: StandIn) -> None:
+    stand_in.files = dict.fromkeys((*GGUF_FILES, "README.md"), b"")
+    assert f"{REPO} holds GGUF files; name one with --file: m.Q4_0.gguf, m.Q8_0" in refusal()
+
+
+def test_only_the_gguf_file_that_is_named_is_fetched(stand_in: StandIn) -> None:
+    stand_in.files = dict.fromkeys((*GGUF_FILES, "model.safetensors", "config.json"), b"x")
+    folder = fetch(REPO, "main", file="m.Q4_0.gguf").folder
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "m.Q4_0.gguf"]
+    with pytest.raises(SourceError, match=r"has no file 'other\.gguf'"):
+        fetch(REPO, "main", file="other.gguf")
+
+
+def test_an_mlc_repository_is_fetched_whole(stand_in: StandIn) -> None:
+    names = ("mlc-chat-config.json", "tensor-cache.json", "params_shard_0.bin", "tokenizer.json")
+    stand_in.files = dict.fromkeys((*names, "README.md"), b"x")
+    assert sorted(path.name for path in fetch(REPO, "main").folder.iterdir()) == sorted(names)
+
+
 def test_the_environment_names_the_endpoint_and_the_cache(
     stand_in: StandIn, tmp_path: Path
 ) -> None:

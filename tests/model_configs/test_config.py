@@ -9,7 +9,7 @@ import pytest
 
 from hub.families import FAMILIES
 from hub.schemes import SCHEMES
-from model_configs.config import FIRST, RANGES, ModelConfig, all_configs, load, read
+from model_configs.config import FIRST, RANGES, ModelConfig, Source, all_configs, load, read
 from model_configs.decode import ConfigError
 from runtime import sampling
 
@@ -111,8 +111,10 @@ def test_a_shipped_config_agrees_with_its_family(config: ModelConfig) -> None:
 
 
 @pytest.mark.parametrize("config", all_configs(), ids=lambda config: config.id)
-def test_a_shipped_source_is_pinned(config: ModelConfig) -> None:
-    if config.source.folder is None:
+def test_a_shipped_source_is_pinned_or_said_to_be_unverified(config: ModelConfig) -> None:
+    if config.source.folder is None and (
+        config.source.verified or config.source.revision != "main"
+    ):
         assert config.source.revision is not None
         assert len(config.source.revision) == 40
         assert set(config.source.revision) <= set("0123456789abcdef")
@@ -131,3 +133,11 @@ def test_a_shipped_checkpoint_has_the_shape_its_config_says(config: ModelConfig)
 def test_sampling_has_the_bounds_of_the_engine() -> None:
     """A NaN or negative temperature was read, and failed in the manifest or in the first chat."""
     assert {name: RANGES[name] for name in sampling.RANGES} == sampling.RANGES
+
+
+@pytest.mark.parametrize("name", ["../x.gguf", "x.bin", "sub/x.gguf"])
+def test_a_file_is_a_gguf_file_of_the_repository(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no file of a repository"):
+        Source(repo="a/b", revision="main", file=name)
+    with pytest.raises(ConfigError, match="is no file of a repository"):
+        Source(path="here", file="x.gguf")
