@@ -76,7 +76,7 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Compile, quantize and chunk models into the hub folder."""
-    requests = _requests(ids or [], checkpoint, repo, synthetic, context)
+    requests = _requests(ids or [], checkpoint, repo, file, synthetic, context)
     schemes = [_scheme(name) for name in scheme or []]
     if not requests:
         raise typer.BadParameter("no model has a local checkpoint; name one to build")
