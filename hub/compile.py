@@ -104,6 +104,7 @@ class _Compiler:
     ) -> None:
         self.model_id, self.family, self.config = model_id, family, config
         self.scheme, self.shape, self.profile = scheme, shape, profile
+        self._kernels: dict[Any, Any] = {}
         self.pages = -(-shape.context // shape.page_size)
         self.specs = family.weights(config, shape.context)
 
@@ -154,7 +155,11 @@ class _Compiler:
         return module
 
     def _kernel(self, op: Op) -> Any:
-        return kernel_for(op, self.profile)
+        """What the library has for `op`; every layer asks for the same ones."""
+        key = (op.name, tuple(sorted(op.attrs.items())))
+        if key not in self._kernels:
+            self._kernels[key] = kernel_for(op, self.profile)
+        return self._kernels[key]
 
     def _plan(
         self,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnsupportedError
+from ..kernels.experts import MOST_EXPERTS
 from ..schemes import GROUP
 from .family import Reader
 from .rope import Rope
@@ -79,6 +80,8 @@ class Experts:
         found = []
         if not 0 < self.top <= self.count:
             found.append(f"num_experts_per_tok is {self.top} of {self.count} experts")
+        if self.count > MOST_EXPERTS:
+            found.append(f"num_experts is {self.count}, more than {MOST_EXPERTS}")
         if self.intermediate_size <= 0 or self.intermediate_size % GROUP:
             found.append(f"the experts' intermediate size is not a multiple of {GROUP}")
         if len(self.layers) != layers:

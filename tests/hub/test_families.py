@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from hub.compile import compile_plans
 from hub.errors import UnsupportedError
 from hub.families import FAMILIES
+from hub.families.config import Names
 from hub.schemes import SCHEMES
 from tests.reference.tiny_families import LONG_ROPE, SHAPES, TINY_FAMILIES, TinyDecoder
 
@@ -74,8 +77,19 @@ def test_what_no_family_computes_is_refused_by_name(
         ("tiny-smollm3", {"no_rope_layers": [1, 0]}, "no_rope_layers"),
         ("tiny-smollm3", {"mlp_bias": True}, "mlp_bias"),
         ("tiny-olmo2", {"sliding_window": 16}, "sliding_window"),
+        ("tiny-stablelm", {"head_dim": 16}, "head_dim"),
+        ("tiny-phi", {"tie_word_embeddings": True}, "tie_word_embeddings"),
+        ("tiny-phi", {"hidden_act": "gelu_10"}, "gelu_10"),
+        ("tiny-pythia", {"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ("tiny-pythia", {"rotary_pct": 0.3}, "even"),
+        ("tiny-gpt2", {"add_cross_attention": True}, "add_cross_attention"),
+        ("tiny-gpt2", {"activation_function": "relu"}, "activation_function"),
+        ("tiny-ministral", {"layer_types": ["chunked_attention"] * 3}, "chunked_attention"),
+        ("tiny-ministral3", {"layer_types": ["full_attention"] * 2}, "layer_types"),
+        ("tiny-ministral3", {"rope_parameters": {"rope_type": "yarn"}}, "llama_4_scaling_beta"),
         ("tiny-qwen3-moe", {"mlp_only_layers": [3]}, "mlp_only_layers"),
         ("tiny-qwen3-moe", {"num_experts_per_tok": 11}, "num_experts_per_tok"),
+        ("tiny-qwen3-moe", {"num_experts": 257}, "num_experts"),
         ("tiny-qwen3-moe", {"moe_intermediate_size": 40}, "intermediate size"),
         ("tiny-qwen3-moe", {"n_shared_experts": 1}, "n_shared_experts"),
         ("tiny-olmoe", {"clip_qkv": 8.0}, "clip_qkv"),
@@ -152,6 +166,35 @@ def test_parts_of_a_layer_hold_whole_experts() -> None:
         parts = stacked[name].parts(SCHEMES["f16"])
         assert len(parts) > 1
         assert all(part.start % unit == 0 and part.rows % unit == 0 for part in parts)
+
+
+def test_ministral_3_is_read_from_within_its_vision_model() -> None:
+    text = BY_NAME["tiny-ministral3"].config()
+    outer = {"model_type": "mistral3", "text_config": text, "vision_config": {"hidden_size": 8}}
+    outer |= {"tie_word_embeddings": True, "spatial_merge_size": 2}
+    family = FAMILIES["ministral"]
+    config = family.read(outer)
+    assert replace(config, names=Names()) == read("tiny-ministral3")
+    first = family.weights(config, 64)[0]
+    assert first.sources == ("model.language_model.embed_tokens.weight",)
+    with pytest.raises(UnsupportedError, match="model_type = 'mistral'"):
+        family.read(outer | {"text_config": text | {"model_type": "mistral"}})
+
+
+def test_queries_grow_only_where_a_sequence_gets_that_far() -> None:
+    def texts(context: int) -> str:
+        (plan,) = compile_plans(
+            model_id="m",
+            family="ministral",
+            config=BY_NAME["tiny-ministral3"].config(),
+            scheme=SCHEMES["q4"],
+            context=context,
+            variants=("base",),
+        )
+        return "".join(kernel.wgsl for kernel in plan.kernels)
+
+    assert "growth" in texts(17)
+    assert "growth" not in texts(16)
 
 
 def test_weights_fit_their_bindings_in_every_scheme() -> None:
