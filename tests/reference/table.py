@@ -1,6 +1,6 @@
 """Prints the table of docs/families.md: how far every tiny model is from transformers.
 
-    VK_ICD_FILENAMES=... python -m tests.reference.table
+    VK_ICD_FILENAMES=... python -m tests.reference.table [MODEL...]
 
 Each number is the largest difference of logits, relative to the largest logit; `=` says that 64
 greedy tokens are identical, `!` that they are not.
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,18 @@ HEAD = (
 )
 
 
-def main() -> None:
+def main(names: Sequence[str]) -> None:
+    """The rows of the models named, or of all."""
+    chosen = [tiny for tiny in TINY_FAMILIES if not names or tiny.name in names]
     with tempfile.TemporaryDirectory() as scratch:
-        rows = [row(tiny, Path(scratch)) for tiny in TINY_FAMILIES]
-        jobs = [Job(t.name, scheme, VARIANT) for t in TINY_FAMILIES for scheme in t.schemes]
+        rows = [row(tiny, Path(scratch)) for tiny in chosen]
+        jobs = [Job(t.name, scheme, VARIANT) for t in chosen for scheme in t.schemes]
         request, out = Path(scratch) / "jobs.json", Path(scratch) / "out.npz"
         request.write_text(json.dumps([job_to_json(job) for job in jobs]))
         asyncio.run(device.main(out, request))
         found = np.load(out, allow_pickle=False)
     print(HEAD)
-    for tiny, (family, processor) in zip(TINY_FAMILIES, rows, strict=True):
+    for tiny, (family, processor) in zip(chosen, rows, strict=True):
         gpu = [on_device(found, Job(tiny.name, scheme, VARIANT)) for scheme in tiny.schemes]
         chunks = max(largest for _, largest in gpu)
         cells = [family, tiny.name, tiny.options, *processor, *(text for text, _ in gpu)]
@@ -78,4 +81,4 @@ def cell(error: float, same: bool) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -280,7 +280,6 @@ TINY_FAMILIES = (
                 "mscale": 0.8, "mscale_all_dim": 0.5,
             },
         ),
-        on_device=True,
         emphasis=OUTPUTS,
     ),
     TinyDecoder(
@@ -306,7 +305,6 @@ TINY_FAMILIES = (
         _gpt_neox_settings(
             use_parallel_residual=True, rotary_pct=0.25, rotary_emb_base=5000, hidden_size=128,
         ),
-        on_device=True,
     ),
     TinyDecoder(
         "tiny-redpajama", 12, "parts in turn, whole heads rotated, no biases on attention, tied",
@@ -350,7 +348,6 @@ TINY_FAMILIES = (
                 },
             ).items() if key != "rope_theta"
         },
-        on_device=True,
         emphasis=OUTPUTS,
     ),
 )  # fmt: skip

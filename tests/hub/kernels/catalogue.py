@@ -1,4 +1,5 @@
-"""The ops of a whole model of the Llama architecture, as its plan asks for them."""
+"""The ops of a whole model of the Llama architecture, as its plan asks for them, and those that
+others add."""
 
 from __future__ import annotations
 
@@ -7,6 +8,25 @@ from collections.abc import Callable
 from hub.kernels import Op, Profile
 
 Attrs = dict[str, int | float | str | bool]
+
+
+def other_ops(profile: Profile) -> list[Op]:
+    """What models of other architectures ask for and no Llama has, in small."""
+    dtype = "f16" if profile.f16 else "f32"
+    heads: Attrs = {"heads": 4, "kv_heads": 2, "head_dim": 24, "page_size": 16, "kv_dtype": dtype}
+    turned: Attrs = heads | {"context": 64, "rotary": 12, "table": 12}
+    product: Attrs = {"scheme": "q4", "rows": 96, "cols": 64, "start": 0, "out_cols": 96}
+    calls: list[tuple[str, Attrs]] = [
+        ("layer_norm", {"cols": 640, "eps": 1e-5}),
+        ("add_positions", {"rows": 64, "cols": 96}),
+        ("rope_append", heads | {"context": 0, "rotary": 0, "table": 0}),
+        ("rope_append", turned | {"growth": 0.1, "every": 16}),
+        ("rope_append", turned | {"qk_norm": "layer", "eps": 1e-5}),
+        ("rope_append", turned | {"qk_norm": "layers", "eps": 1e-5}),
+        ("matmul", product | {"epilogue": "none", "bias": True, "activation": "gelu"}),
+        ("matmul", product | {"epilogue": "none", "bias": True, "activation": "gelu_tanh"}),
+    ]
+    return [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in calls]
 
 
 def llama_ops(

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from hub.kernels import PROFILES, dispatches, kernel_for
+from tests.hub.kernels.catalogue import other_ops
 from tests.hub.kernels.matrix_emulation import emulated
 from tests.hub.kernels.test_library import LLAMA
 
@@ -43,7 +44,7 @@ def page(chromium: Browser) -> Any:
 
 
 def texts(profile: str) -> list[str]:
-    ops = LLAMA["tiny"](PROFILES[profile])
+    ops = [*LLAMA["tiny"](PROFILES[profile]), *other_ops(PROFILES[profile])]
     kernels = [kernel_for(op, PROFILES[profile]) for op in ops]
     parts = [part for kernel in kernels if kernel is not None for part in dispatches(kernel)]
     return list(dict.fromkeys(emulated(part.wgsl) for part in parts))
