@@ -14,10 +14,11 @@ from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
 from .packed import pack, packed_gate_up, packed_matmul
 from .rope import rope_append
-from .rows import last_row, layer_norm, rms_norm
+from .rows import add_positions, last_row, layer_norm, rms_norm
 from .sampling import argmax, count, reset, sample
 
 KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
+    "add_positions": add_positions,
     "argmax": argmax,
     "attention": attention,
     "count": count,

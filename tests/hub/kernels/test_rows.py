@@ -55,6 +55,17 @@ def test_layer_norm_of_equal_values_is_the_bias(trial: Trial) -> None:
     assert (got == bias).all()
 
 
+def test_positions_are_added_from_the_first_on(trial: Trial) -> None:
+    rng = np.random.default_rng(1)
+    table, attrs = normal(rng, 100, 96), {"rows": 100, "cols": 96}
+    for dynamic, n in CALLS:
+        for pos in (0, 30):
+            x = normal(rng, n, 96)
+            arrays = [x, table, x * 0]
+            (got,) = trial.run("add_positions", arrays, attrs=attrs, n=n, pos=pos, dynamic=dynamic)
+            assert (got == reference.add_positions(x, table, pos=pos)).all()
+
+
 def test_last_row_is_copied_exactly(trial: Trial) -> None:
     rng = np.random.default_rng(0)
     for dynamic, n in CALLS:
