@@ -27,6 +27,9 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
         num_key_value_heads=32,
         max_position_embeddings=4096,
     )
+    # Left in published files; transformers does not look at them.
+    reader.expect("num_heads", sizes["heads"])
+    reader.expect("rotary_scaling_factor", 1, None)
     parallel = reader.take("use_parallel_residual", bool, False)
     return DecoderConfig(
         **sizes,
