@@ -8,6 +8,7 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
     text = await api.chat('{"messages": [...]}', signal)               # chat.completion
     async for text in api.chat_stream('{"messages": [...], "stream": true}', signal):
         ...      # chat.completion.chunk; no "data:" framing, no "[DONE]": those belong to HTTP
+    text = await api.embeddings('{"input": ["A text"]}', signal)       # {"object": "list", ...}
     text = await api.bench('{"id": "press-guide", "prompt": 512, "new": 128}', on_progress, signal)
     text = await api.info()
     await api.unload("press-guide"); await api.close()
@@ -18,8 +19,8 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
 * `on_progress(stage, done, total, unit)`: plain scalars. Stages in order of first appearance:
   "registry", "plan" (files), "compile" (kernels), "download" (bytes), "upload" (bytes), at the
   first load of a plan on a device "self-test" and "tune" (entries), "ready", and per request
-  "prefill" (tokens). "fallback" (variants) says that a variant computes wrongly here and that
-  loading goes on with the next.
+  "prefill" or "embed" (tokens). "fallback" (variants) says that a variant computes wrongly here
+  and that loading goes on with the next.
   "compile" and "download" interleave: they overlap. An executor emits "compile", "download" and
   "upload" itself; every other stage comes from the engine.
 * `signal`: an `AbortSignal` (abort.py) or None; the host keeps it and calls `signal.abort()`.
@@ -45,6 +46,8 @@ from .abort import AbortSignal
 from .bench import BenchRequest, bench
 from .chat_completions import complete, error_object, error_status, stream
 from .chat_request import ChatRequest, parse_chat_request
+from .embedding_request import parse_embedding_request
+from .embeddings import create_embeddings
 from .engine import Engine
 from .errors import FormatError, ModelpressError
 from .facts import device_facts, model_facts
@@ -117,6 +120,11 @@ class Api:
             async for chunk in chunks:
                 yield _dumps(chunk)
 
+    async def embeddings(self, request: str, signal: AbortSignal | None = None) -> str:
+        """OpenAI's list of vectors for a request as `embedding_request.py` reads it."""
+        parsed = parse_embedding_request(_json(request))
+        return _dumps(await create_embeddings(self.engine, parsed, signal))
+
     async def bench(
         self,
         request: str,
@@ -147,13 +155,16 @@ def error_body(error: ModelpressError) -> str:
 
 
 def _parse(text: str) -> ChatRequest:
+    return parse_chat_request(_json(text))
+
+
+def _json(text: str) -> Any:
     if len(text) > MAX_REQUEST_CHARACTERS:
         raise ModelpressError("bad_request", "the request is larger than 32 million characters")
     try:
-        data = json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ModelpressError("bad_request", f"the request is not JSON: {error}") from error
-    return parse_chat_request(data)
 
 
 def _bench_request(text: str) -> BenchRequest:

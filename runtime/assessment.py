@@ -13,11 +13,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .candidates import TUNED, Candidates, entries_to_prepare, find_candidates, is_open
+from .candidates import TASKS, Candidates, entries_to_prepare, find_candidates, is_open
 from .device_record import RECORD_FORMAT, DeviceRecord, identity, recall, remember
+from .encoder import ENCODE
+from .encoder_test import find_encoder_difference
 from .errors import ModelpressError
 from .executor import DeviceInfo
 from .host import Host
+from .manifest import GoldenVector
 from .options import EngineOptions
 from .plan import Plan
 from .progress import OnProgress, Progress
@@ -65,6 +68,8 @@ class Assessment:
     candidates: Candidates
     forced: Mapping[str, str]
     record: DeviceRecord | None
+    golden: GoldenVector | None = None
+    """What an encoder must compute, where that is known."""
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -110,8 +115,13 @@ class Assessment:
         executor, plan = host.executor, self.plan
         compiled = _without(self.candidates, failed)
         on_progress(Progress("self-test", 0, 1, "tests"))
-        length = probe_length(plan, self.device.kind)
-        differences = await find_differences(executor, plan, compiled, pages=pages, length=length)
+        if ENCODE in plan.entries:
+            differences = await find_encoder_difference(executor, plan, self.golden)
+        else:
+            length = probe_length(plan, self.device.kind)
+            differences = await find_differences(
+                executor, plan, compiled, pages=pages, length=length
+            )
         differences |= dict.fromkeys(failed)
         on_progress(Progress("self-test", 1, 1, "tests"))
         wrong = {entry for entry, difference in differences.items() if not is_right(difference)}
@@ -146,9 +156,14 @@ class Assessment:
 
 
 async def begin(
-    host: Host, device: DeviceInfo, plan: Plan, plan_sha256: str, options: EngineOptions
+    host: Host,
+    device: DeviceInfo,
+    plan: Plan,
+    plan_sha256: str,
+    options: EngineOptions,
+    golden: GoldenVector | None = None,
 ) -> Assessment:
-    """What is known about `plan` here.
+    """What is known about `plan` here; `golden` is for its self-test.
 
     Raises UntrustedVariant when it is known to be wrong, "bad_request" for choices that it does
     not have.
@@ -159,7 +174,7 @@ async def begin(
         raise _untrusted(plan, record)
     if record is not None and not record.covers(candidates):
         record = None
-    return Assessment(plan, plan_sha256, device, candidates, options.choices, record)
+    return Assessment(plan, plan_sha256, device, candidates, options.choices, record, golden)
 
 
 async def known_refusal(
@@ -174,7 +189,7 @@ async def known_refusal(
 
 def refusal_of(variant: str, record: DeviceRecord) -> Refusal:
     """A record that speaks against a variant, as a refusal."""
-    own = {"greedy", "sample", *TUNED}
+    own = {"greedy", "sample", *(name for names in TASKS for name in names)}
     wrong = [d for entry, d in record.differences.items() if entry in own and not is_right(d)]
     known = [difference for difference in wrong if difference is not None]
     return Refusal(variant, max(known) if known and len(known) == len(wrong) else None)
@@ -193,7 +208,7 @@ def _untrusted(plan: Plan, record: DeviceRecord) -> UntrustedVariant:
 
 
 def _is_trusted(candidates: Candidates, wrong: Collection[str]) -> bool:
-    needed = {"greedy", "sample", *(candidates[name][0] for name in TUNED)}
+    needed = {"greedy", "sample", *(entries[0] for entries in candidates.values())}
     return not needed.intersection(wrong)
 
 

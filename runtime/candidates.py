@@ -14,8 +14,10 @@ from .sampling import bad_param
 
 TUNED = ("prefill", "decode")
 """The entries whose alternatives can be told right from wrong: those that leave logits."""
+TASKS = (TUNED, ("encode",))
+"""What plans are there for: a chat, or vectors of texts."""
 Candidates = Mapping[str, tuple[str, ...]]
-"""For each of `TUNED`, the entries to try, the one that all others must agree with first."""
+"""For each of `tuned_entries`, the entries to try; all others must agree with the first."""
 
 
 def find_candidates(plan: Plan, kind: str, forced: Mapping[str, str]) -> Candidates:
@@ -26,10 +28,16 @@ def find_candidates(plan: Plan, kind: str, forced: Mapping[str, str]) -> Candida
     """
     _check_forced(plan, forced)
     found = {}
-    for name in TUNED:
+    for name in tuned_entries(plan):
         others = () if kind == "cpu" else plan.alternatives.get(name, ())
         found[name] = (forced[name],) if name in forced else (name, *others)
     return found
+
+
+def tuned_entries(plan: Plan) -> tuple[str, ...]:
+    """The entries of this plan that the self-test looks at."""
+    (names,) = (names for names in TASKS if names[0] in plan.entries)
+    return names
 
 
 def is_open(candidates: Candidates) -> bool:
@@ -45,11 +53,12 @@ def entries_to_prepare(plan: Plan, wanted: Candidates) -> tuple[str, ...]:
 
 
 def _check_forced(plan: Plan, forced: Mapping[str, str]) -> None:
+    tuned = tuned_entries(plan)
     for name, entry in forced.items():
-        known = (name, *plan.alternatives.get(name, ())) if name in TUNED else ()
+        known = (name, *plan.alternatives.get(name, ())) if name in tuned else ()
         if not known:
             raise bad_param(
-                "choices", f"there is no choice for {name!r}; there is for: {', '.join(TUNED)}"
+                "choices", f"there is no choice for {name!r}; there is for: {', '.join(tuned)}"
             )
         if entry not in known:
             raise bad_param(

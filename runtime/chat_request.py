@@ -167,7 +167,7 @@ def _stops(value: Any) -> tuple[str, ...]:
             raise bad_param(
                 "stop", f"each stop must be a string of 1 to {MAX_STOP_CHARACTERS} characters"
             )
-        _check_text(stop, "stop")
+        check_text(stop, "stop")
     return tuple(dict.fromkeys(stops))
 
 
@@ -211,11 +211,11 @@ def _text_part(part: Any, where: str) -> str:
     text = part["text"]
     if not isinstance(text, str):
         raise bad_param(where, f"{where} must be text")
-    _check_text(text, where)
+    check_text(text, where)
     return text
 
 
-def _check_text(text: str, where: str) -> None:
+def check_text(text: str, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -22,8 +22,15 @@ from .chat_request import ChatRequest
 from .errors import ModelpressError
 from .executor import DeviceInfo
 from .host import Host
-from .loading import LoadedModel, fetch_documents, load_model, read_registry
-from .manifest import Registry
+from .loading import (
+    Documents,
+    LoadedModel,
+    fetch_documents,
+    load_model,
+    read_registry,
+    wrong_task,
+)
+from .manifest import Registry, Task
 from .options import EngineOptions
 from .progress import OnProgress, Progress, ignore_progress
 from .sampling import bad_param
@@ -83,6 +90,11 @@ class Engine:
             await self._host.executor.close()
 
     @property
+    def on_progress(self) -> OnProgress:
+        """Where requests report what they do."""
+        return self._on_progress
+
+    @property
     def loaded(self) -> LoadedModel | None:
         """The model that answers now."""
         return self._loaded
@@ -102,7 +114,7 @@ class Engine:
         """
         signal = signal or AbortSignal()
         async with self._turn(signal):
-            model = await self._ready(request.model, signal, self._on_progress)
+            model = await self._ready(request.model, signal, self._on_progress, "chat")
             documents, session = model.documents, model.session
             generation = plan_generation(documents, request)
             prompt = generation.prompt
@@ -119,7 +131,15 @@ class Engine:
     ) -> AsyncIterator[LoadedModel]:
         """Hold the engine with `model` ready, for work on raw tokens."""
         async with self._turn(signal):
-            loaded = await self._ready(model, signal, on_progress)
+            loaded = await self._ready(model, signal, on_progress, "chat")
+            with self._noticing():
+                yield loaded
+
+    @asynccontextmanager
+    async def encoder(self, model: str | None, signal: AbortSignal) -> AsyncIterator[LoadedModel]:
+        """Hold the engine with `model`, or the loaded one, ready to make vectors of texts."""
+        async with self._turn(signal):
+            loaded = await self._ready(model, signal, self._on_progress, "embedding")
             with self._noticing():
                 yield loaded
 
@@ -132,11 +152,19 @@ class Engine:
             self._lock.release()
 
     async def _ready(
-        self, model: str | None, signal: AbortSignal, on_progress: OnProgress
+        self,
+        model: str | None,
+        signal: AbortSignal,
+        on_progress: OnProgress,
+        task: Task | None = None,
     ) -> LoadedModel:
-        """The loaded model, loaded or loaded again when need be."""
+        """The loaded model, loaded or loaded again when need be.
+
+        A model whose task is another than `task` is refused before anything of it is downloaded.
+        """
         current = self._loaded
         if current is not None and model in (None, current.documents.entry.id):
+            _check_task(current.documents, task)
             if not self._lost and await self._settled(current):
                 return current
             return await abortable(self._load_again(current, on_progress), signal)
@@ -144,7 +172,7 @@ class Engine:
             raise ModelpressError(
                 "bad_request", "no model is loaded; name one", details={"param": "model"}
             )
-        return await abortable(self._load(model, on_progress), signal)
+        return await abortable(self._load(model, on_progress, task), signal)
 
     async def _settled(self, model: LoadedModel) -> bool:
         """Whether what an earlier answer left queued has run and the device is still there.
@@ -152,18 +180,21 @@ class Engine:
         A device is lost while nobody looks, too: when the computer sleeps, or the tab is hidden.
         """
         try:
-            await model.session.settle()
+            await model.runner.settle()
             await self._host.executor.synchronize()
         except ModelpressError:
             return False
         return True
 
-    async def _load(self, model: str, on_progress: OnProgress) -> LoadedModel:
+    async def _load(
+        self, model: str, on_progress: OnProgress, task: Task | None = None
+    ) -> LoadedModel:
         refused: tuple[Refusal, ...] = ()
         while True:
             documents = await fetch_documents(
                 self._host, model, self._options, on_progress, refused
             )
+            _check_task(documents, task)
             self._loaded = None
             try:
                 self._loaded = await load_model(self._host, documents, self._options, on_progress)
@@ -192,3 +223,8 @@ class Engine:
         except ModelpressError as error:
             self._lost = self._lost or error.code == "device_lost"
             raise
+
+
+def _check_task(documents: Documents, task: Task | None) -> None:
+    if task is not None and documents.manifest.task != task:
+        raise wrong_task(documents.entry.id, documents.manifest.task)

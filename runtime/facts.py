@@ -6,11 +6,13 @@ from typing import Any
 
 from . import codec
 from .assessment import Verdict
+from .encoder import ENCODE, Encoder
 from .executor import DeviceInfo
 from .fit import dispatches_per_token, memory_by_role
 from .loading import LoadedModel
 from .plan import Plan
 from .self_test import BOUND
+from .session import Session
 
 
 def device_name(device: DeviceInfo) -> str:
@@ -35,23 +37,33 @@ def device_facts(device: DeviceInfo) -> dict[str, Any]:
 
 def model_facts(loaded: LoadedModel) -> dict[str, Any]:
     """The loaded model: what it is, what it takes, and why its kernels are trusted."""
-    documents, session = loaded.documents, loaded.session
+    documents, runner = loaded.documents, loaded.runner
+    plan = runner.plan
     return {
         "id": documents.entry.id,
         "name": documents.entry.name,
         "scheme": documents.scheme.scheme,
-        "variant": session.plan.variant,
-        "context": session.context,
+        "task": documents.manifest.task,
+        "variant": plan.variant,
+        "context": runner.context,
         "synthetic": loaded.synthetic,
-        "depth": session.depth,
-        "memory": memory_by_role(session.plan, session.context),
-        "dispatches_per_token": dispatches_per_token(session.plan, session.decode_entry),
+        "depth": runner.depth,
+        "memory": memory_by_role(plan, runner.context),
+        "dispatches_per_token": _dispatches(runner),
         "kernels": loaded.kernels,
         "self_test": self_test_facts(loaded.verdict),
-        "choices": choice_facts(session.plan, loaded.verdict),
+        "choices": choice_facts(plan, loaded.verdict),
         "refused": [codec.encode(refusal) for refusal in documents.refused],
         "suggestions": list(documents.manifest.suggestions),
+        "embedding": documents.manifest.embedding and codec.encode(documents.manifest.embedding),
     }
+
+
+def _dispatches(runner: Session | Encoder) -> int:
+    """Of one decode step, or of one run of texts."""
+    if isinstance(runner, Encoder):
+        return len(runner.plan.entries[ENCODE].steps)
+    return dispatches_per_token(runner.plan, runner.decode_entry)
 
 
 def self_test_facts(verdict: Verdict) -> dict[str, Any]:

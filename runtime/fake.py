@@ -36,6 +36,10 @@ class FakeTokenizer:
                 text = text[1:]
         return ids
 
+    def encode_whole(self, text: str) -> list[int]:
+        """As `encode`, between the two special tokens."""
+        return [256, *self.encode(text), 257]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The bytes among `ids`, read as UTF-8."""
         return bytes(i for i in ids if i < 256).decode(errors="replace")

@@ -14,6 +14,7 @@ from typing import Any
 
 from .assessment import Assessment, Refusal, Verdict, begin, known_refusal
 from .chat import ChatTemplate
+from .encoder import Encoder
 from .errors import FormatError, ModelpressError
 from .executor import DeviceInfo
 from .fit import choose_context
@@ -23,6 +24,7 @@ from .manifest import (
     ModelEntry,
     Registry,
     SchemeEntry,
+    Task,
     Variant,
     check_manifest,
     choose_variant,
@@ -63,11 +65,25 @@ class LoadedModel:
 
     documents: Documents
     device: DeviceInfo
-    session: Session
+    runner: Session | Encoder
     synthetic: bool
     verdict: Verdict
     kernels: int
     """Kernels compiled for it."""
+
+    @property
+    def session(self) -> Session:
+        """What answers; "bad_request" for a model of embeddings."""
+        if not isinstance(self.runner, Session):
+            raise wrong_task(self.documents.entry.id, "embedding")
+        return self.runner
+
+    @property
+    def encoder(self) -> Encoder:
+        """What makes vectors of texts; "bad_request" for a model that chats."""
+        if not isinstance(self.runner, Encoder):
+            raise wrong_task(self.documents.entry.id, "chat")
+        return self.runner
 
 
 async def read_registry(host: Host) -> Registry:
@@ -128,18 +144,35 @@ async def load_model(
     context = choose_context(plan, device, options.context)
     pages = num_pages(plan, context)
     synthetic = documents.manifest.synthetic or options.weights == "synthetic"
-    assessment = await begin(host, device, plan, documents.variant.plan.sha256, options)
+    golden = None if synthetic else documents.manifest.golden_vector
+    sha256 = documents.variant.plan.sha256
+    assessment = await begin(host, device, plan, sha256, options, golden)
     try:
         failed = await _fill(host, documents, assessment, pages, synthetic, on_progress)
         verdict = await assessment.finish(host, failed=failed, pages=pages, on_progress=on_progress)
     except BaseException:
         await host.executor.release()
         raise
-    depth = options.depth or DEPTHS.get(device.kind, 2)
-    session = Session(plan, host.executor, context=context, depth=depth, choices=verdict.choices)
+    runner = _runner(host, documents, device, verdict, options, context)
     kernels = len({s.kernel for e in assessment.entries for s in plan.entries[e].steps})
     on_progress(Progress("ready", 1, 1, "models"))
-    return LoadedModel(documents, device, session, synthetic, verdict, kernels)
+    return LoadedModel(documents, device, runner, synthetic, verdict, kernels)
+
+
+def _runner(
+    host: Host,
+    documents: Documents,
+    device: DeviceInfo,
+    verdict: Verdict,
+    options: EngineOptions,
+    context: int,
+) -> Session | Encoder:
+    """What the model is asked through."""
+    plan, embedding = documents.plan, documents.manifest.embedding
+    if embedding is not None:
+        return Encoder(plan, host.executor, embedding, context=context)
+    depth = options.depth or DEPTHS.get(device.kind, 2)
+    return Session(plan, host.executor, context=context, depth=depth, choices=verdict.choices)
 
 
 async def _fill(
@@ -252,6 +285,19 @@ def _template(texts: dict[str, str]) -> ChatTemplate | None:
     if "chat_template.jinja" not in texts:
         return None
     return ChatTemplate.compile(texts["chat_template.jinja"], texts.get("tokenizer_config.json"))
+
+
+def wrong_task(model: str, task: Task) -> ModelpressError:
+    """`model`, whose task is `task`, was asked for the other one."""
+    words = {
+        "chat": "is a chat model and makes no embeddings: ask it for a chat completion",
+        "embedding": "is a model of embeddings and cannot chat: ask it for embeddings",
+    }
+    return ModelpressError(
+        "bad_request",
+        f"{model} {words[task]}, or name another model",
+        details={"param": "model", "task": task},
+    )
 
 
 def no_chat(documents: Documents, what: str) -> FormatError:

@@ -28,6 +28,11 @@ class Tokenizer(Protocol):
         nothing (no beginning-of-text token) is added."""
         ...
 
+    def encode_whole(self, text: str) -> list[int]:
+        """Token ids of `text` with the special tokens that its model was trained to see around
+        it."""
+        ...
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens; incomplete UTF-8 becomes U+FFFD."""
         ...

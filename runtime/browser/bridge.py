@@ -74,8 +74,9 @@ class Bridge:
                 return await api.load(argument, self._reporter(id), signal)
             case "info":
                 return await api.info()
-            case "chat":
-                return await api.chat(argument, signal)
+            case "chat" | "embeddings":
+                answer = api.chat if method == "chat" else api.embeddings
+                return await answer(argument, signal)
             case "chat_stream":
                 async with aclosing(api.chat_stream(argument, signal)) as chunks:
                     async for text in chunks:

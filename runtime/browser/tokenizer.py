@@ -20,6 +20,10 @@ class BrowserTokenizer:
         ids: list[int] = self._host.encode(text).to_py().tolist()
         return ids
 
+    def encode_whole(self, text: str) -> list[int]:
+        ids: list[int] = self._host.encodeWhole(text).to_py().tolist()
+        return ids
+
     def decode(self, ids: Sequence[int]) -> str:
         text: str = self._host.decode(to_js(list(ids)))
         return text

@@ -22,6 +22,11 @@ class HfTokenizer:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_whole(self, text: str) -> list[int]:
+        """Token ids with the special tokens of tokenizer.json's post-processor."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=True).ids
+        return ids
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)

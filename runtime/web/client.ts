@@ -15,6 +15,8 @@ import type {
   ChatCompletion,
   ChatCompletionChunk,
   ChatCompletionRequest,
+  EmbeddingList,
+  EmbeddingRequest,
   ModelList,
   ModelSummary,
   StreamingRequest,
@@ -113,12 +115,14 @@ function engineOptions(options: EngineOptions): OpenOptions["engine"] {
 
 export class Engine {
   readonly chat: { readonly completions: ChatCompletions };
+  readonly embeddings: Embeddings;
   readonly cache: EngineCache;
   readonly #channel: Channel;
 
   constructor(channel: Channel) {
     this.#channel = channel;
     this.chat = { completions: new ChatCompletions(channel) };
+    this.embeddings = new Embeddings(channel);
     this.cache = new EngineCache(channel);
   }
 
@@ -202,6 +206,22 @@ export class ChatCompletions {
       this.#channel.call("chat_stream", text, { signal: both, onChunk }).then(finish, fail);
     });
     return stream;
+  }
+}
+
+export class Embeddings {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  /** OpenAI's `embeddings.create`: one vector for each text, in order. */
+  async create(
+    request: EmbeddingRequest, { signal }: RequestOptions = {},
+  ): Promise<EmbeddingList> {
+    const text = JSON.stringify(request);
+    return (await this.#channel.call("embeddings", text, { signal })) as EmbeddingList;
   }
 }
 

@@ -1,5 +1,7 @@
 /** What the engine tells of itself: the device, the loaded model, what is kept between visits. */
 
+import type { Embedding } from "./formats.ts";
+
 /** The adapter's facts, as `DeviceInfo` in runtime/executor.py. */
 export interface DeviceInfo {
   /** "cpu" for an adapter known to be software. */
@@ -52,12 +54,15 @@ export interface LoadedModelInfo {
   readonly id: string;
   readonly name: string;
   readonly scheme: string;
+  /** What it is asked for: answers, or a vector for each text. */
+  readonly task: "chat" | "embedding";
   readonly variant: string;
   readonly context: number;
   readonly synthetic: boolean;
   /** Steps queued ahead. */
   readonly depth: number;
   readonly memory: { readonly [role: string]: number };
+  /** Of a model of embeddings: of one run of texts. */
   readonly dispatches_per_token: number;
   /** Kernels compiled for it. */
   readonly kernels: number;
@@ -67,6 +72,8 @@ export interface LoadedModelInfo {
   /** Better variants that this device computes wrongly. */
   readonly refused: readonly RefusalInfo[];
   readonly suggestions: readonly string[];
+  /** How a model of embeddings makes vectors; null for others. */
+  readonly embedding: Embedding | null;
 }
 
 export interface EngineInfo {

@@ -33,6 +33,7 @@ export type Method =
   | "info"
   | "chat"
   | "chat_stream"
+  | "embeddings"
   | "bench"
   | "cache_list"
   | "cache_remove"

@@ -73,6 +73,32 @@ export interface ChatCompletionChunk {
   readonly usage?: Usage | null;
 }
 
+/** Texts, or their token ids with the special ones. */
+export interface EmbeddingRequest {
+  readonly input: string | readonly string[] | readonly number[] | readonly (readonly number[])[];
+  readonly model?: string;
+  readonly encoding_format?: "float" | "base64" | null;
+  /** How many of the vector's numbers to keep. */
+  readonly dimensions?: number | null;
+  readonly user?: string | null;
+  /** Which of the model's prompts is written before each text, such as "query". */
+  readonly prompt_name?: string | null;
+  /** Cuts a text that is too long, which is an error otherwise. */
+  readonly truncate?: boolean | null;
+}
+
+export interface EmbeddingList {
+  readonly object: "list";
+  readonly data: readonly {
+    readonly object: "embedding";
+    readonly index: number;
+    /** The base64 of 32-bit floats, little end first, where that was asked for. */
+    readonly embedding: readonly number[] | string;
+  }[];
+  readonly model: string;
+  readonly usage: { readonly prompt_tokens: number; readonly total_tokens: number };
+}
+
 export interface ModelList {
   readonly object: "list";
   readonly data: readonly ModelSummary[];

@@ -29,6 +29,11 @@ export class Tokenizer {
     return Int32Array.from(this.#tokenizer.encode(text, { add_special_tokens: false }).ids);
   }
 
+  /** Ids of `text` with the special tokens of tokenizer.json's post-processor. */
+  encodeWhole(text: string): Int32Array {
+    return Int32Array.from(this.#tokenizer.encode(text, { add_special_tokens: true }).ids);
+  }
+
   /** Text of `ids` without special tokens, spaces as they are. */
   decode(ids: Iterable<number>): string {
     const list = [...ids];

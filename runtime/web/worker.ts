@@ -123,6 +123,7 @@ async function call(id: number, method: Method, argument: string): Promise<void>
     case "unload":
     case "chat":
     case "chat_stream":
+    case "embeddings":
     case "bench":
     case "close":
       return bridge.start(id, method, argument);
