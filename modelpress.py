@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import doctor
+import hub.add_cli
 import hub.cli
 import publish.cli
 import runtime.native.cli
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for room in (hub.cli, site_builder.cli, publish.cli, runtime.native.cli):
+for room in (hub.cli, hub.add_cli, site_builder.cli, publish.cli, runtime.native.cli):
     app.add_typer(room.app)
 
 

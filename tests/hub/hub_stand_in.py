@@ -14,7 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import huggingface_hub.constants
+import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,6 +35,10 @@ class StandIn:
     """Bytes after which the first GET of a file loses its connection."""
     status: int | None = None
     """Answer everything with this status."""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    """What the model card says."""
+    parts: bool = True
+    """Whether it gives parts of files."""
     log: list[tuple[str, str, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -54,6 +62,16 @@ def serve(stand_in: StandIn) -> Iterator[StandIn]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def point_client_at(running: StandIn, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the client talk to the stand-in, without a token, with its cache in `folder`."""
+    template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.url)
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(folder / "no-token"))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -88,7 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(401, b"", {"X-Error-Code": "RepoNotFound"})
         if revision not in ("main", COMMIT):
             return self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
-        self._json({"id": self.stand_in.repo, "sha": COMMIT, "siblings": []})
+        hub = self.stand_in
+        siblings = [{"rfilename": name} for name in hub.files]
+        facts = {"cardData": dict(hub.card), "gated": "manual" if hub.gated else False}
+        self._json({"id": hub.repo, "sha": COMMIT, "siblings": siblings, **facts})
 
     def _entry(self, name: str) -> dict[str, Any]:
         data = self.stand_in.files[name]
@@ -102,11 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
         data = hub.files[name]
         etag = hashlib.sha256(data).hexdigest()
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        start = int((self.headers.get("Range") or "bytes=0-")[6:].partition("-")[0])
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        wanted = self.headers.get("Range") if hub.parts else None
+        first, _, last = (wanted or "bytes=0-")[6:].partition("-")
+        start, stop = int(first), min(int(last or len(data)) + 1, len(data))
+        if wanted:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
         keep = hub.cut.pop(name, None) if self.command == "GET" else None
-        self._send(206 if start else 200, data[start:], headers, keep)
+        self._send(206 if wanted else 200, data[start:stop], headers, keep)
 
     def _json(self, data: Any) -> None:
         self._send(200, json.dumps(data).encode(), {"Content-Type": "application/json"})

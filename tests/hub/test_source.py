@@ -15,7 +15,7 @@ from hub.checkpoint import Checkpoint
 from hub.errors import SourceError
 from hub.source import fetch
 from runtime.progress import Progress
-from tests.hub.hub_stand_in import COMMIT, StandIn, serve
+from tests.hub.hub_stand_in import COMMIT, StandIn, point_client_at, serve
 from tests.reference.tiny import TINY
 
 REPO = "someone/tiny"
@@ -34,12 +34,7 @@ def stand_in(
     files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[StandIn]:
     with serve(StandIn(REPO, files)) as running:
-        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("HF_TOKEN", "")
-        monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        point_client_at(running, monkeypatch, tmp_path)
         yield running
 
 
