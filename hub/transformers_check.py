@@ -41,12 +41,15 @@ class _Shapes:
 def logits(root: Path, manifest: Manifest, index: WeightIndex, tokens: Sequence[int]) -> Floats:
     """float32[len(tokens), vocab] for one sequence."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
     config = json.loads((root / manifest.files["config.json"].path).read_bytes())
     settings = AutoConfig.for_model(**config)
     _fix_long_rope(settings, manifest.architecture.context)
-    model = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
+    # A text model that is read from within a vision model.
+    inner = hasattr(settings, "text_config")
+    auto = AutoModelForImageTextToText if inner else AutoModelForCausalLM
+    model = auto.from_config(settings, dtype=torch.float32)
     state = dict(by_published_name(model.state_dict()))
     source = _Shapes({name: tuple(tensor.shape) for name, tensor in state.items()})
     family = FAMILIES[manifest.architecture.family]
