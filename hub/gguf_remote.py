@@ -48,8 +48,10 @@ class RemoteFile:
     def range(self, start: int, stop: int) -> bytes:
         """Bytes [start, stop); fewer where the file ends."""
         from huggingface_hub import get_session, hf_hub_url
-        from huggingface_hub.utils._headers import build_hf_headers
-        from huggingface_hub.utils._http import hf_raise_for_status
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]
+            build_hf_headers,
+            hf_raise_for_status,
+        )
 
         with translated(self.repo, self.commit):
             headers = {**build_hf_headers(), "Range": f"bytes={start}-{stop - 1}"}
