@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,14 @@ from .errors import CompileError
 from .folders import new_folder
 from .golden import GOLDEN_TOKENS, golden_prompt
 from .golden_vector import golden_text, rounded
+from .mixing import settle
 from .order import Order, Toolchain, read_shape
+from .rounding import Floats
 from .schemes import Schemes, described
 from .shards import ChunkWriter, read_buffers
 from .source_rows import check_sources
 from .stream import press
+from .trials import Trials
 from .weight_specs import WeightSpec
 
 if TYPE_CHECKING:
@@ -56,11 +60,17 @@ def build_model(
     specs = toolchain.families[order.model.family].weights(shape, order.context)
     if order.material.checkpoint is not None:
         check_sources(specs, order.material.checkpoint)
+    trials = Trials(order, shape, toolchain)
+    importance = trials.importance()
+    stored = settle(order.scheme, specs, order.material.checkpoint, importance)
+    order = replace(order, scheme=stored)
     prompt = _golden_prompt(order, shape)
     plans = _compile(order, toolchain, on_progress)
     id, scheme = order.model.id, order.scheme.name
     with ChunkWriter(root) as chunks, new_folder(root, id, scheme) as folder:
-        index, quantization = _write_weights(order, specs, chunks, on_progress)
+        index, quantization = _write_weights(order, specs, importance, chunks, on_progress)
+        loss = trials.loss(order.scheme, importance, on_progress)
+        quantization = replace(quantization, loss=loss)
         check_index(index, plans, synthetic=order.material.checkpoint is None)
         expected = _golden(order, prompt, index, root, toolchain, on_progress)
         manifest = write_documents(order, shape, plans, index, quantization, expected, folder)
@@ -80,7 +90,11 @@ def _compile(order: Order, toolchain: Toolchain, on_progress: OnProgress) -> tup
 
 
 def _write_weights(
-    order: Order, specs: Sequence[WeightSpec], chunks: ChunkWriter, on_progress: OnProgress
+    order: Order,
+    specs: Sequence[WeightSpec],
+    importance: Mapping[str, Floats],
+    chunks: ChunkWriter,
+    on_progress: OnProgress,
 ) -> tuple[WeightIndex, Quantization]:
     scheme, checkpoint = order.scheme, order.material.checkpoint
     bits = bits_per_weight(specs, scheme)
@@ -89,13 +103,15 @@ def _write_weights(
         return empty, Quantization(scheme.name, bits, None, *described(scheme))
     total = sum(4 * math.prod(shape) for spec in specs for _, _, shape in spec.tensors(scheme))
     error = norm = 0.0
-    for buffer in press(specs, scheme, checkpoint):
+    for buffer in press(specs, scheme, checkpoint, importance):
         chunks.append(buffer)
         error, norm = error + buffer.error, norm + buffer.norm
         on_progress(Progress("weights", min(chunks.nbytes, total), total, "bytes"))
     # Six digits: sums in float64 may differ in the last ones between processors.
     relative = float(f"{math.sqrt(error / norm) if norm else 0.0:.6g}")
-    return chunks.finish(), Quantization(scheme.name, bits, relative, *described(scheme))
+    found = Quantization(scheme.name, bits, relative, *described(scheme))
+    chosen_by = "" if order.calibration is None else order.calibration.name
+    return chunks.finish(), replace(found, calibration=chosen_by)
 
 
 def bits_per_weight(specs: Sequence[WeightSpec], scheme: Schemes) -> float:

@@ -53,7 +53,9 @@ def build(
     ] = None,
     scheme: Annotated[
         list[str] | None,
-        typer.Option(help="Quantization: f32, f16, q8 or q4; repeat for several."),
+        typer.Option(
+            help="Quantization: f32, f16, q8, q4, q3, or mixed: q4m, q3m; repeat for several."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Build this folder, or GGUF file, under the ID.")
@@ -72,11 +74,21 @@ def build(
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="Shapes only: the device makes up the weights.")
     ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A text by which rounding is chosen, and measured."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure what the scheme loses, of large models too.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The folder of built models.")] = HUB,
     as_json: AsJson = False,
 ) -> None:
     """Compile, quantize and chunk models into the hub folder."""
-    requests = _requests(ids or [], checkpoint, repo, file, synthetic, context)
+    requests = [
+        dataclasses.replace(request, calibration=calibration, measure=measure)
+        for request in _requests(ids or [], checkpoint, repo, file, synthetic, context)
+    ]
     schemes = [_scheme(name) for name in scheme or []]
     if not requests:
         raise typer.BadParameter("no model has a local checkpoint; name one to build")

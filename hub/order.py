@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_configs.config import ModelConfig
@@ -16,6 +17,7 @@ from .schemes import Schemes
 
 if TYPE_CHECKING:
     from .families import Family, FamilyConfig
+    from .forward import Walk
     from .llvm import Reference
     from .llvm_encoder import EncoderReference
 
@@ -30,16 +32,19 @@ class Toolchain:
     reference: Callable[..., Reference]
     encoder: Callable[..., EncoderReference]
     """The reference host of models of embeddings."""
+    walk: Callable[..., Walk] | None = None
+    """Reads texts with any weights, by operators; without it no loss is measured."""
 
 
 def tvm_toolchain() -> Toolchain:
     """The real one; imports TVM, which takes a second."""
     from .compile import compile_plans
     from .families import FAMILIES
+    from .forward import Walk
     from .llvm import Reference
     from .llvm_encoder import EncoderReference
 
-    return Toolchain(FAMILIES, compile_plans, Reference, EncoderReference)
+    return Toolchain(FAMILIES, compile_plans, Reference, EncoderReference, Walk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,10 @@ class Order:
     context: int
     embedding: Embedding | None = None
     """How texts become vectors, where that is the task."""
+    calibration: Path | None = None
+    """A text to choose rounding by."""
+    measure: bool = False
+    """Whether to measure the loss of a model however large it is."""
 
 
 def read_shape(order: Order, toolchain: Toolchain) -> FamilyConfig:

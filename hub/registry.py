@@ -78,7 +78,8 @@ def _read(root: Path, path: Path) -> tuple[Manifest, SchemeEntry]:
         raise OutputError(f"{path}: is {manifest.id} in {scheme}, misplaced; remove the folder")
     nbytes = manifest.weights_nbytes + sum(file.nbytes for file in manifest.files.values())
     nbytes += max((variant.plan.nbytes for variant in manifest.variants), default=0)
-    return manifest, SchemeEntry(scheme, describe(root, path, data), nbytes)
+    loss = manifest.quantization.loss
+    return manifest, SchemeEntry(scheme, describe(root, path, data), nbytes, loss)
 
 
 def _entry(built: dict[str, tuple[Manifest, SchemeEntry]], schemes: Sequence[str]) -> ModelEntry:

@@ -14,6 +14,7 @@ from runtime.progress import OnProgress
 from .embedding_files import complete_recipe, read_recipe
 from .errors import SourceError, UnsupportedError
 from .material import Material, from_folder, from_shapes
+from .mixing import MIXED
 from .order import Order, Toolchain, recognise
 from .schemes import SCHEMES, Schemes
 from .source import fetch
@@ -41,13 +42,16 @@ class Request:
     """The GGUF file of `repo`."""
     synthetic: bool = False
     context: int | None = None
+    calibration: Path | None = None
+    measure: bool = False
 
 
 def find_scheme(name: str) -> Schemes:
     """The scheme users know as `name`; UnsupportedError lists them."""
-    if name not in SCHEMES:
-        raise UnsupportedError(f"scheme {name!r} is unknown; there are: {', '.join(SCHEMES)}")
-    return SCHEMES[name]
+    known: dict[str, Schemes] = {**SCHEMES, **MIXED}
+    if name not in known:
+        raise UnsupportedError(f"scheme {name!r} is unknown; there are: {', '.join(known)}")
+    return known[name]
 
 
 def default_scheme(request: Request) -> str:
@@ -94,8 +98,17 @@ def order(request: Request, material: Material, scheme: Schemes, toolchain: Tool
     if toolchain.families[family].task == "embedding":
         embedding = _embedding(request, material, shape)
         context = embedding.max_tokens
-        return Order(replace(model, context=context), material, scheme, context, embedding)
-    return Order(replace(model, context=context), material, scheme, context)
+    else:
+        embedding = None
+    return Order(
+        replace(model, context=context),
+        material,
+        scheme,
+        context,
+        embedding,
+        calibration=request.calibration,
+        measure=request.measure,
+    )
 
 
 def _embedding(request: Request, material: Material, shape: FamilyConfig) -> Embedding:
@@ -135,7 +148,7 @@ def describe(id: str, material: Material, family: str, parameters: int) -> Model
         parameters=parameters,
         context=DEFAULT_CONTEXT,
         languages=(),
-        schemes=tuple(SCHEMES),
+        schemes=(*SCHEMES, *MIXED),
         source=Source(repo=material.source.repo, revision=material.source.revision),
         licence=UNKNOWN_LICENCE,
         suggestions=(),

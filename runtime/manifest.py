@@ -70,6 +70,22 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """What the stored weights lose against the same weights in float32, measured on texts.
+
+    `kl_divergence` is the mean of KL(float32 || stored) of the next token, in nats a token;
+    `top1_agreement` the share of tokens after which both find the same one most likely.
+    """
+
+    kl_divergence: float
+    top1_agreement: float
+    tokens: int
+    """How many were read."""
+    text: str
+    """"own" for what the model itself says, else the name of the file they are from."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quantization:
     """The scheme, its real size, and its measured error.
 
@@ -84,6 +100,10 @@ class Quantization:
     """The scheme of every matrix that `matrices` does not name; empty for `scheme` itself."""
     matrices: Mapping[str, str] = field(default_factory=dict)
     """Matrices stored by a scheme of their own: its name by the matrix's."""
+    loss: Loss | None = None
+    """None where nobody measured it."""
+    calibration: str = ""
+    """The text that rounding was chosen by, if there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +222,7 @@ class SchemeEntry:
     manifest: File
     download_nbytes: int
     """Weights, tokenizer and the largest plan together."""
+    loss: Loss | None = None
 
 
 @dataclass(frozen=True, slots=True)

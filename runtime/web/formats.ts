@@ -140,12 +140,21 @@ export interface Architecture {
   readonly context: number;
 }
 
+export interface Loss {
+  readonly kl_divergence: number;
+  readonly top1_agreement: number;
+  readonly tokens: number;
+  readonly text: string;
+}
+
 export interface Quantization {
   readonly scheme: string;
   readonly bits_per_weight: number;
   readonly relative_error: number | null;
   readonly base: string;
   readonly matrices: { readonly [name: string]: string };
+  readonly loss: Loss | null;
+  readonly calibration: string;
 }
 
 export interface Variant {
@@ -219,6 +228,7 @@ export interface SchemeEntry {
   readonly scheme: string;
   readonly manifest: File;
   readonly download_nbytes: number;
+  readonly loss: Loss | null;
 }
 
 export interface ModelEntry {
