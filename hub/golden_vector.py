@@ -24,7 +24,10 @@ def golden_text(files: TokenizerFiles, embedding: Embedding) -> list[int]:
     CheckpointError when tokenizer.json is none, UnsupportedError when it gives tokens of a text
     other types than 0, which the engine does not write.
     """
-    encoding = open_tokenizer(files).encode(TEXT)
+    tokenizer = open_tokenizer(files)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    encoding = tokenizer.encode(TEXT)
     if any(encoding.type_ids):
         raise UnsupportedError("tokenizer.json gives tokens of a single text other types than 0")
     ids: list[int] = encoding.ids

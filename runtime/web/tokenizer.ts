@@ -3,19 +3,24 @@
 import { Tokenizer as Tokenizers } from "@huggingface/tokenizers";
 
 import { ModelpressError } from "./errors.ts";
+import { WordPiece } from "./word_piece.ts";
 
 export class Tokenizer {
   readonly #tokenizer: Tokenizers;
+  /** Encodes, where the model has such a tokenizer. */
+  readonly #wordPiece: WordPiece | undefined;
 
-  private constructor(tokenizer: Tokenizers) {
+  private constructor(tokenizer: Tokenizers, wordPiece: WordPiece | undefined) {
     this.#tokenizer = tokenizer;
+    this.#wordPiece = wordPiece;
   }
 
   /** From the texts of tokenizer.json and tokenizer_config.json; "bad_format" when they are not. */
   static parse(text: string, config: string | undefined): Tokenizer {
     try {
       const options = JSON.parse(config ?? "{}") as object;
-      return new Tokenizer(new Tokenizers(JSON.parse(text) as object, options));
+      const document = JSON.parse(text) as object;
+      return new Tokenizer(new Tokenizers(document, options), WordPiece.of(document));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new ModelpressError(
@@ -26,12 +31,16 @@ export class Tokenizer {
 
   /** Ids of `text`; special tokens in it become their single ids, none is added. */
   encode(text: string): Int32Array {
-    return Int32Array.from(this.#tokenizer.encode(text, { add_special_tokens: false }).ids);
+    const ids = this.#wordPiece?.encode(text)
+      ?? this.#tokenizer.encode(text, { add_special_tokens: false }).ids;
+    return Int32Array.from(ids);
   }
 
   /** Ids of `text` with the special tokens of tokenizer.json's post-processor. */
   encodeWhole(text: string): Int32Array {
-    return Int32Array.from(this.#tokenizer.encode(text, { add_special_tokens: true }).ids);
+    const ids = this.#wordPiece?.encodeWhole(text)
+      ?? this.#tokenizer.encode(text, { add_special_tokens: true }).ids;
+    return Int32Array.from(ids);
   }
 
   /** Text of `ids` without special tokens, spaces as they are. */

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 from tokenizers import Tokenizer
+
+from tests.web.bert_tokenizer import tiny_bert_tokenizer
 
 pytestmark = pytest.mark.browser
 
@@ -41,6 +44,44 @@ def test_ids_and_text_are_those_of_the_native_library(page: Page) -> None:
         assert ids == expected, text
         assert decoded == native.decode(expected), text
         assert pieces == [native.decode([i]) for i in expected], text
+
+
+BERT_TEXTS = [
+    "",
+    "The un-affable play, playing! 1 1.",
+    "[CLS] the[MASK]play [sep]",
+    "ΑΣ ΣΑΣ ÀÉ ﬁ İstanbul ß naïve e\u0301",
+    "中文 \U00020000\U0002a6df\U0002f800 a\U00020000a 👩‍👩‍👧",
+    "a\u0000b\ufffd\u200ba\u00adb\u00a0a\u3000b\u0085a\u000bb",
+    "a" * 20 + " " + "a" * 21,
+]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_berts_tokenizer_is_that_of_the_native_library(page: Page, lowercase: bool) -> None:
+    native = tiny_bert_tokenizer(lowercase=lowercase)
+    # Every character that is taken otherwise than the one before or behind it.
+    edges = sorted({p + d for run in character_runs() for p in run for d in (-1, 0, 1)})
+    points = [p for p in edges if 0 <= p < 0x110000 and not 0xD800 <= p < 0xE000]
+    texts = [*BERT_TEXTS, " ".join(f"a{chr(point)}a" for point in points)]
+    found = page.evaluate(
+        """([text, texts]) => {
+            const tokenizer = harness.Tokenizer.parse(text, undefined);
+            return texts.map((t) => [[...tokenizer.encode(t)], [...tokenizer.encodeWhole(t)]]);
+        }""",
+        [native.to_str(), texts],
+    )
+    for text, (bare, whole) in zip(texts, found, strict=True):
+        assert bare == native.encode(text, add_special_tokens=False).ids, text[:80]
+        assert whole == native.encode(text, add_special_tokens=True).ids, text[:80]
+
+
+def character_runs() -> list[tuple[int, ...]]:
+    """The runs of code points that the page's tables are made of."""
+    table = (TOKENIZER.parents[3] / "runtime/web/bert_characters.ts").read_text(encoding="utf-8")
+    lines = " ".join(re.findall('"([^"]+)"', table))
+    found = re.findall(r"\b([0-9a-f]+)(?:-([0-9a-f]+))?\b", lines)
+    return [tuple(int(end, 16) for end in run if end) for run in found]
 
 
 def test_a_broken_tokenizer_file_is_a_format_error(page: Page) -> None:
