@@ -7,6 +7,7 @@ needs transformers: a check that cannot run here says what is missing.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from model_configs.config import all_configs
 from runtime.errors import FormatError
 from runtime.manifest import File, Manifest, Registry
 from runtime.plan import Plan
@@ -86,6 +88,7 @@ def _audit(root: Path, manifest_file: File) -> Iterator[Finding]:
     checks: Sequence[tuple[str, Callable[[Built], Finding]]] = (
         ("chunks", _chunks),
         ("shapes", _shapes),
+        ("source", _source),
         ("golden", _golden),
         ("reference", _reference),
     )
@@ -108,6 +111,24 @@ def _chunks(built: Built) -> Finding:
 def _shapes(built: Built) -> Finding:
     check_index(built.index, built.plans, synthetic=built.manifest.synthetic)
     return Finding("shapes", "ok", f"weights are what the {len(built.plans)} plans ask for")
+
+
+def _source(built: Built) -> Finding:
+    """Whether the model was built from what its config names; the build compared their shapes."""
+    manifest, id = built.manifest, built.manifest.id
+    config = next((config for config in all_configs() if config.id == id), None)
+    if config is None or manifest.synthetic:
+        return Finding("source", "skipped", "built synthetic, or no config names its source")
+    named, found = config.source, manifest.source
+    if found.repo not in (named.repo, f"model_configs/{named.path}"):
+        return Finding("source", "skipped", f"built from {found.repo}, not from {named.repo}")
+    if named.revision in (None, found.revision):
+        return Finding("source", "ok", f"built from {found.repo} as its config says, same shape")
+    if re.fullmatch("[0-9a-f]{40}", named.revision or ""):
+        detail = f"built from commit {found.revision}, its config says {named.revision}"
+        return Finding("source", "failed", f"{detail}; build it again, or correct the config")
+    detail = f"{named.revision} of {found.repo} is {found.revision}, with the shape of its config"
+    return Finding("source", "ok", f"{detail}: write it there as revision, with verified = true")
 
 
 def _golden(built: Built) -> Finding:

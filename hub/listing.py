@@ -37,6 +37,8 @@ def _configured(config: ModelConfig, entry: ModelEntry | None) -> dict[str, Any]
         "licence": config.licence.spdx,
         "requires_acceptance": config.licence.requires_acceptance,
         "source": config.source.repo or "local",
+        "verified": config.source.verified or config.source.folder is not None,
+        "tasks": list(config.tasks),
         **_built(entry),
     }
 
@@ -51,6 +53,8 @@ def _adopted(entry: ModelEntry) -> dict[str, Any]:
         "licence": entry.licence,
         "requires_acceptance": False,
         "source": "local",
+        "verified": True,
+        "tasks": [entry.task],
         **_built(entry),
     }
 
@@ -71,7 +75,7 @@ def print_listing(listed: Sequence[Mapping[str, Any]]) -> None:
     for row in listed:
         built = ", ".join(row["built"]) + (" (synthetic)" if row["synthetic"] else "")
         table.add_row(
-            f"[bold]{row['id']}[/]",
+            f"[bold]{row['id']}[/]" + " [dim]?[/]" * (not row["verified"]),
             row["family"],
             short_count(row["parameters"]),
             ", ".join(row["schemes"]),
@@ -80,6 +84,8 @@ def print_listing(listed: Sequence[Mapping[str, Any]]) -> None:
         )
     console = Console()
     console.print(table)
+    if not all(row["verified"] for row in listed):
+        console.print("? its source was not compared yet; building and verifying does", style="dim")
     if any(row["requires_acceptance"] for row in listed):
         console.print("* accept the licence where the model is published first", style="dim")
 
@@ -91,6 +97,6 @@ def short_licence(spdx: str) -> str:
 
 def short_count(parameters: int) -> str:
     """11015040 as 11 M, 1235814400 as 1.2 B."""
-    if parameters >= 1e9:
+    if parameters >= 999.5e6:
         return f"{parameters / 1e9:.1f} B"
     return f"{parameters / 1e6:.0f} M"

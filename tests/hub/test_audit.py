@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hub.material import from_folder
 from hub.registry import write_registry
 from hub.request import Request, order
 from hub.schemes import SCHEMES
+from model_configs.config import Source, all_configs
 from runtime.errors import ModelpressError
 from runtime.manifest import Manifest
 from runtime.progress import ignore_progress
@@ -67,6 +69,7 @@ def test_a_whole_model_passes(root: Path) -> None:
         "documents": "ok",
         "chunks": "ok",
         "shapes": "ok",
+        "source": "skipped",
         "golden": "ok",
         "reference": "skipped",
     }
@@ -93,6 +96,33 @@ def test_a_damaged_chunk_is_named(root: Path) -> None:
     finding = failed(root)
     assert finding.check == "chunks"
     assert index.chunks[0].sha256 in finding.detail
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("repo", "named", "state", "words"),
+    [
+        ("tiny", COMMIT, "ok", "as its config says"),
+        ("tiny", "main", "ok", f"main of tiny is {COMMIT}"),
+        ("tiny", COMMIT.replace("0", "1"), "failed", f"built from commit {COMMIT}, its config"),
+        ("other/tiny", COMMIT, "skipped", "built from tiny, not from other/tiny"),
+    ],
+)
+def test_a_build_from_another_source_than_its_config_names_is_found(
+    root: Path, monkeypatch: pytest.MonkeyPatch, repo: str, named: str, state: str, words: str
+) -> None:
+    config = replace(all_configs()[1], id="tiny", source=Source(repo=repo, revision=named))
+    monkeypatch.setattr(module, "all_configs", lambda: (config,))
+    change(
+        root / "models/tiny/q4/manifest.json",
+        lambda data: data.replace(manifest(root).source.revision.encode(), COMMIT.encode()),
+    )
+    write_registry(root, [], {})
+    finding = findings(root)["source"]
+    assert finding.state == state
+    assert words in finding.detail
 
 
 def test_other_golden_tokens_fail(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
