@@ -20,7 +20,8 @@ Text = tuple[int, ...]
 Logits = Callable[[Sequence[int], int], Floats]
 """f32[n, vocab] after each of n tokens, the first of which is at the position given."""
 
-OWN = "own"
+OWN, QUESTIONS = "own", "questions"
+"""Names of texts without a file: with the model's answers, and without."""
 LENGTH = 256
 """Tokens of a text."""
 ANSWER = 48

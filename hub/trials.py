@@ -14,7 +14,7 @@ from .loss import Moments, StoredRows, measure, read_all
 from .order import Order, Toolchain
 from .rounding import Floats
 from .schemes import SCHEMES, Schemes
-from .texts import LENGTH, OWN, Texts, answered, questions, read_texts
+from .texts import LENGTH, OWN, QUESTIONS, Texts, answered, questions, read_texts
 from .tokenizer_files import TokenizerFiles
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ class Trials:
         """The model's questions, and where wanted its answers."""
         model = self._order.model
         asked = questions(chat, model.system_prompt, model.suggestions, self._length // 2)
-        texts = Texts(OWN, (), tuple(text for text in asked if text))
+        texts = Texts(QUESTIONS, (), tuple(text for text in asked if text))
         if not texts.within(self._shape.vocab_size) or not answer:
             return texts if texts.within(self._shape.vocab_size) else None
         exact, said = self._over(SCHEMES["f32"]), []
         for text in texts.measured:
             exact.restart()
             said.append(answered(text, exact.logits, chat.stop_token_ids, self._length))
-        return replace(texts, measured=tuple(said))
+        return replace(texts, name=OWN, measured=tuple(said))
 
     def _over(
         self,

@@ -82,7 +82,8 @@ class Loss:
     tokens: int
     """How many were read."""
     text: str
-    """"own" for what the model itself says, else the name of the file they are from."""
+    """"own" for the model's questions and answers, "questions" for those alone, else the name of
+    the file they are from."""
 
 
 @dataclass(frozen=True, slots=True)

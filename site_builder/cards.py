@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.manifest import Variant
+from runtime.manifest import Loss, Variant
 
 from .hub import Model, Pressed
 
+NOT_MEASURED = "not measured"
+TEXTS = {"own": "the model's own answers", "questions": "the questions it is suggested"}
+"""What a loss may have been measured on, beside files."""
 _FEATURES = {
     "shader-f16": "16-bit floats in shaders",
     "subgroups": "subgroups",
@@ -32,6 +35,11 @@ class SchemeCard:
     memory: str
     bits_per_weight: str
     error: str
+    divergence: str
+    """KL divergence from 32-bit floats, in nats a token."""
+    agreement: str
+    measured_on: str
+    """The rest of a sentence about what these two were measured on."""
     variants: tuple[Variant, ...]
 
 
@@ -128,16 +136,30 @@ def web_address(url: str) -> str | None:
 
 def _scheme_card(pressed: Pressed) -> SchemeCard:
     manifest = pressed.manifest
-    error = manifest.quantization.relative_error
+    error, loss = manifest.quantization.relative_error, manifest.quantization.loss
     context = manifest.architecture.context
     return SchemeCard(
         name=pressed.scheme.scheme,
         download=nbytes(pressed.scheme.download_nbytes),
         memory=nbytes(max(memory_nbytes(v, context) for v in manifest.variants)),
         bits_per_weight=f"{manifest.quantization.bits_per_weight:.2f}",
-        error="not measured" if error is None else f"{100 * error:.2f} %",
+        error=NOT_MEASURED if error is None else f"{100 * error:.2f} %",
+        divergence=NOT_MEASURED if loss is None else _divergence(loss),
+        agreement=NOT_MEASURED if loss is None else f"{100 * loss.top1_agreement:.1f} %",
+        measured_on="" if loss is None else _measured_on(loss),
         variants=manifest.variants,
     )
+
+
+def _measured_on(loss: Loss) -> str:
+    """The rest of a sentence about where the numbers are from."""
+    text = TEXTS.get(loss.text, loss.text)
+    return f", over {loss.tokens:,} tokens of {text}"
+
+
+def _divergence(loss: Loss) -> str:
+    """Nats a token; what is smaller than anybody could notice is not written out."""
+    return f"{loss.kl_divergence:.2g}" if loss.kl_divergence >= 1e-4 else "under 0.0001"
 
 
 def _features(variants: tuple[Variant, ...]) -> str:
