@@ -9,7 +9,7 @@ It knows neither how weights are stored nor what is done with what it computes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -120,7 +120,7 @@ class Walk:
 
     def _run(self, call: Call, args: list[Any]) -> Sequence[Any]:
         own = OWN.get(call.operator)
-        if own is not None and not any(_is_matrix(arg) for arg in args[2:]):
+        if own is not None and sum(map(_is_matrix, args)) <= 1:
             place = call.places[0]
             return (own(self, call.attrs, args, args[place] if place >= 0 else None),)
         given = [self._tensor(arg) for arg in args]
@@ -194,6 +194,40 @@ class Walk:
         gate, up = np.split(self._product(_array(args[0]), args[1]), 2, axis=1)
         return np.asarray(activated(attrs["activation"], gate) * up, np.float32)
 
+    def _expert_gate_up(self, attrs: Mapping[str, Any], args: list[Any], out: Any) -> Array:
+        (x, ids), spec, span = map(_array, args[:2]), args[2].spec, attrs["features"]
+        if self._observe is not None and attrs["start"] == 0:
+            self._observe(spec.name, x)
+        whole = np.zeros((len(x), ids.shape[1] * span), np.float32) if out is None else out
+        spans = whole.reshape(*ids.shape, span)
+        for places, block in self._chosen(ids, args[2], attrs, 2 * span):
+            gate, up = np.split(x[places[0]] @ block.T, 2, axis=1)
+            spans[places] = activated(attrs["activation"], gate) * up
+        return whole
+
+    def _expert_down(self, attrs: Mapping[str, Any], args: list[Any], out: Any) -> Array:
+        hidden, ids, shares = map(_array, args[:3])
+        spans = hidden.reshape(*ids.shape, -1) * shares[:, :, None]
+        if self._observe is not None and attrs["start"] == 0:
+            self._observe(args[3].spec.name, spans.reshape(ids.size, -1))
+        whole = _array(self._tensor(args[4])).copy() if out is None else out
+        for places, block in self._chosen(ids, args[3], attrs, attrs["rows"]):
+            # A token has an expert once, so no row is added to twice here.
+            whole[places[0]] += spans[places] @ block.T
+        return whole
+
+    def _chosen(
+        self, ids: Array, stored: _Stored, attrs: Mapping[str, Any], unit: int
+    ) -> Iterator[tuple[tuple[Array, ...], Floats]]:
+        """(tokens, places among their ids) and the rows of each expert that a part holds and a
+        token has chosen."""
+        start, first = attrs["start"], stored.part.start
+        for expert in np.unique(ids).tolist():
+            if start <= expert < start + attrs["experts"]:
+                row = first + (expert - start) * unit
+                block = self._weights.rows(stored.spec, row, row + unit)
+                yield np.nonzero(ids == expert), block
+
     def _embedding(self, attrs: Mapping[str, Any], args: list[Any], out: Any) -> Array:
         ids, spec, start = _array(args[0]), args[1].spec, attrs["start"]
         found = np.zeros((len(ids), spec.cols), np.float32) if out is None else out
@@ -211,6 +245,8 @@ OWN: Mapping[str, Callable[[Walk, Mapping[str, Any], list[Any], Any], Any]] = {
     "matmul": Walk._matmul,
     "gate_up": Walk._gate_up,
     "embedding": Walk._embedding,
+    "expert_gate_up": Walk._expert_gate_up,
+    "expert_down": Walk._expert_down,
     "last_row": Walk._every_row,
 }
 

@@ -19,6 +19,8 @@ BLOCK_ELEMENTS = 1 << 22
 """Of a tensor read at once."""
 PARTS = 3
 """Queries, keys and values."""
+LISTED = 4
+"""Tensors that a message names, where a weight has many."""
 
 
 class TensorRows(Protocol):
@@ -45,10 +47,30 @@ def check_sources(specs: Sequence[WeightSpec], source: TensorRows) -> None:
             wanted = [spec.rows]
         if not good:
             raise CheckpointError(
-                f"{' + '.join(spec.sources)} has shape {[list(shape) for shape in shapes]}, "
-                f"config.json asks for {wanted} in all; use the config.json these weights were "
-                "saved with"
+                f"{_listed(spec.sources, shapes)}, config.json asks for {wanted} in all; use the "
+                "config.json these weights were saved with"
             )
+
+
+def _listed(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> str:
+    """The tensors of one weight with their shapes; of many, those whose shapes are rare."""
+    found = list(zip(names, shapes, strict=True))
+    if len(found) > LISTED:
+        found = sorted(found, key=lambda pair: shapes.count(pair[1]))[:LISTED]
+    more = f" and {len(names) - len(found)} more tensors" if len(names) > len(found) else ""
+    text = " + ".join(name for name, _ in found)
+    return f"{text}{more} has shape {[list(shape) for _, shape in found]}"
+
+
+def names_of(spec: WeightSpec, source: TensorRows, start: int, stop: int) -> str:
+    """The tensors that rows [start, stop) of a weight lie in, for a message."""
+    found, base = [], 0
+    for name in spec.sources if len(spec.sources) > 1 else ():
+        count = _count(spec, source, name)
+        if base < stop and base + count > start:
+            found.append(name)
+        base += count
+    return " + ".join(found or spec.sources)
 
 
 def read_rows(spec: WeightSpec, source: TensorRows, start: int, stop: int) -> Floats:

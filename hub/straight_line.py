@@ -98,9 +98,11 @@ class _Reader:
             raise CompileError(f"cannot walk over a call of {name or call.op}")
         func, number = self.ir[call.args[0]], len(self.calls)
         args = [use for arg in call.args[1].fields for use in self._flat(arg)]
-        places = [-1] if name == KINDS[0] else [int(i) for i in call.attrs.inplace_indices]
         kinds = call.ty_args[0]
         types = list(kinds.fields) if isinstance(kinds, relax.TupleType) else [kinds]
+        places = [-1] * len(types)
+        if name != KINDS[0]:
+            places = [int(i) for i in call.attrs.inplace_indices]
         results = tuple((number, i) for i in range(len(places)))
         self.calls.append(
             Call(

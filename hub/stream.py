@@ -26,7 +26,7 @@ from .errors import HubError
 from .quantize import Array, Halves, Packed, assemble, dequantize, pack_rows
 from .rounding import Floats
 from .schemes import SCHEMES, Scheme, Schemes
-from .source_rows import BLOCK_ELEMENTS, TensorRows, as_stored, read_rows
+from .source_rows import BLOCK_ELEMENTS, TensorRows, as_stored, names_of, read_rows
 from .taken_rows import take_rows
 from .weight_specs import Part, RopeTable, WeightSpec
 
@@ -168,7 +168,7 @@ def packed_rows(
     """Rows [start, stop) of a weight, packed as they are stored."""
     if spec.rope is not None:
         return Packed(rope_table(spec.rope), None, 0.0, 0.0)
-    names = " + ".join(spec.sources)
+    names = names_of(spec, source, start, stop)
     taken = take_rows(
         spec, scheme, source, start, stop, lambda rows: pack_rows(scheme, rows, names, importance)
     )
