@@ -16,7 +16,7 @@ from .packages import ENGINE_PACKAGES, PAGE_PACKAGES, installed, read_packages
 from .plan import Asset, Bundle, hashed
 
 ROOM = Path(__file__).resolve().parent
-MODULE_SCRIPTS = ("site", "catalogue", "chat", "bench")
+MODULE_SCRIPTS = ("site", "catalogue", "chat", "bench", "similarity")
 CLASSIC_SCRIPTS = ("theme",)
 """Scripts that run before the first paint."""
 STYLES = ("site", "chat")

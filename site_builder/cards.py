@@ -63,6 +63,7 @@ class ModelCard:
     source_url: str | None
     source_revision: str
     synthetic: bool
+    task: str
     features: str
     schemes: tuple[SchemeCard, ...]
     suggestions: tuple[str, ...]
@@ -94,6 +95,7 @@ def model_card(model: Model) -> ModelCard:
         source_url=_source_url(manifest.source.repo),
         source_revision=manifest.source.revision,
         synthetic=entry.synthetic,
+        task=entry.task,
         features=_features(manifest.variants),
         schemes=tuple(_scheme_card(pressed) for pressed in model.schemes),
         suggestions=manifest.suggestions,
@@ -180,7 +182,8 @@ def _source_url(repo: str) -> str | None:
 
 
 def _architecture(pressed: Pressed) -> tuple[tuple[str, str], ...]:
-    shape = pressed.manifest.architecture
+    shape, embedding = pressed.manifest.architecture, pressed.manifest.embedding
+    vector = (("Vector", f"{embedding.width:,} numbers"),) if embedding else ()
     return (
         ("Family", shape.family),
         ("Parameters", f"{shape.parameters:,}"),
@@ -189,6 +192,7 @@ def _architecture(pressed: Pressed) -> tuple[tuple[str, str], ...]:
         ("Heads", f"{shape.heads}, of which {shape.kv_heads} with keys and values"),
         ("Vocabulary", f"{shape.vocab_size:,} tokens"),
         ("Context", f"{shape.context:,} tokens"),
+        *vector,
     )
 
 
@@ -198,6 +202,8 @@ def _facts(model: Model) -> dict[str, Any]:
     return {
         "id": model.entry.id,
         "name": model.entry.name,
+        "task": model.entry.task,
+        "prompts": list(manifest.embedding.prompts) if manifest.embedding else [],
         "description": model.entry.description,
         "context": model.entry.context,
         "licence": model.entry.licence,

@@ -101,7 +101,9 @@ def _site(bundle: Bundle, base_url: str | None) -> dict[str, Any]:
 
 def _main_pages(cards: tuple[ModelCard, ...], packages: tuple[Package, ...]) -> tuple[Page, ...]:
     smallest = min(cards, key=lambda card: card.facts["download_nbytes"])
+    chats = tuple(card for card in cards if card.task == "chat")
     common = {"models": cards, "facts": [card.facts for card in cards]}
+    talking = {"models": chats, "facts": [card.facts for card in chats]}
     size = nbytes(smallest.facts["download_nbytes"])
     return (
         Page(
@@ -111,7 +113,7 @@ def _main_pages(cards: tuple[ModelCard, ...], packages: tuple[Package, ...]) -> 
             f"Chat with an open model that runs in this tab. Downloads start at {size}; nothing "
             "you type leaves your device.",
             "",
-            {**common, "smallest": smallest},
+            {**common, "smallest": smallest, "first": chats[0] if chats else None},
         ),
         Page(
             "models/index.html",
@@ -128,7 +130,7 @@ def _main_pages(cards: tuple[ModelCard, ...], packages: tuple[Package, ...]) -> 
             f"Chat · {NAME}",
             "Talk to an open model that runs in this tab, on your own graphics card.",
             "chat/",
-            common,
+            talking,
         ),
         Page(
             "bench/index.html",
@@ -136,8 +138,9 @@ def _main_pages(cards: tuple[ModelCard, ...], packages: tuple[Package, ...]) -> 
             f"Benchmark · {NAME}",
             "Measure how fast a model runs on this device before downloading it.",
             "bench/",
-            common,
+            talking,
         ),
+        *_similarity_page(tuple(card for card in cards if card.task == "embedding")),
         Page(
             "about/index.html",
             "about.html.jinja",
@@ -169,6 +172,22 @@ def _main_pages(cards: tuple[ModelCard, ...], packages: tuple[Package, ...]) -> 
             "There is no page at this address.",
             None,
             {},
+        ),
+    )
+
+
+def _similarity_page(cards: tuple[ModelCard, ...]) -> tuple[Page, ...]:
+    """Where models of embeddings are tried out, on a site that has any."""
+    if not cards:
+        return ()
+    return (
+        Page(
+            "similarity/index.html",
+            "similarity.html.jinja",
+            f"Similar sentences · {NAME}",
+            "Find the sentence that means the same, with a model that runs in this tab.",
+            "similarity/",
+            {"models": cards, "facts": [card.facts for card in cards]},
         ),
     )
 

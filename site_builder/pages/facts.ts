@@ -13,6 +13,10 @@ export interface VariantFacts {
 export interface ModelFacts {
   readonly id: string;
   readonly name: string;
+  /** What it is asked for: answers, or a vector for each text. */
+  readonly task: "chat" | "embedding";
+  /** Names of what may be written before a text, for a model of embeddings. */
+  readonly prompts: readonly string[];
   readonly description: string;
   readonly context: number;
   readonly licence: string;

@@ -43,6 +43,7 @@ const STAGES: Readonly<Record<string, string>> = {
   fallback: "Trying another way: this device computes the first one wrongly",
   ready: "Ready",
   bench: "Measuring",
+  embed: "Computing, in tokens",
 };
 
 /** What the engine is doing, in words. */

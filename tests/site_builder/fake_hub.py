@@ -10,6 +10,7 @@ from runtime.manifest import (
     MANIFEST_FORMAT,
     REGISTRY_FORMAT,
     Architecture,
+    Embedding,
     File,
     Licence,
     Manifest,
@@ -45,6 +46,7 @@ class FakeModel:
         "What is 17 times 23?",
     )
     synthetic: bool = False
+    embedding: Embedding | None = None
     chunk: bytes = b"weights of a model that never runs\n\0"
 
 
@@ -70,6 +72,15 @@ SMALL = FakeModel(
     chunk=b"weights of a third\n",
 )
 SHOWCASE = (FakeModel(), SMALL, LARGE)
+VECTORS = FakeModel(
+    id="all-minilm-l6-v2",
+    name="MiniLM L6",
+    description="Makes vectors of sentences.",
+    context=256,
+    suggestions=(),
+    embedding=Embedding(384, 256, "mean", True, {"query": "query: "}),
+    chunk=b"weights of an encoder\n",
+)
 
 
 def write_hub(root: Path, models: tuple[FakeModel, ...] = (FakeModel(),)) -> Path:
@@ -103,6 +114,7 @@ def _write_model(root: Path, model: FakeModel) -> ModelEntry:
         context=model.context,
         licence=model.licence,
         synthetic=model.synthetic,
+        task="embedding" if model.embedding else "chat",
         schemes=(SchemeEntry("q4", file, model.weights_nbytes + 400_000),),
     )
 
@@ -137,6 +149,8 @@ def _manifest(root: Path, model: FakeModel, folder: str) -> Manifest:
         sampling=Sampling(),
         golden=None,
         tools={"modelpress": "0.1.0"},
+        task="embedding" if model.embedding else "chat",
+        embedding=model.embedding,
     )
 
 

@@ -16,7 +16,7 @@ from site_builder.links import check_links, find_dead_links
 from site_builder.plan import Asset, Bundle, SitePlan, plan_site
 from site_builder.render import render
 from site_builder.shell import describe, make_shell
-from tests.site_builder.fake_hub import SHOWCASE, FakeModel, write_hub
+from tests.site_builder.fake_hub import SHOWCASE, VECTORS, FakeModel, write_hub
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}</script>"
 
@@ -39,6 +39,25 @@ def test_there_is_a_page_for_everything_and_one_for_each_model(
         "m/press-guide/index.html", "m/smollm2-135m-instruct/index.html",
         "m/llama-3.2-1b-instruct/index.html",
     }  # fmt: skip
+
+
+def test_a_model_of_embeddings_is_offered_for_what_it_does_and_nowhere_as_a_chat(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    pages = rendered(plan_of(tmp_path, bundle, FakeModel(), VECTORS))
+    for path in ("chat/index.html", "bench/index.html"):
+        assert VECTORS.id not in pages[path], path
+    for path in ("models/index.html", f"m/{VECTORS.id}/index.html"):
+        assert f"similarity/index.html?model={VECTORS.id}" in pages[path], path
+        assert f"chat/index.html?model={VECTORS.id}" not in pages[path], path
+    assert VECTORS.name in pages["similarity/index.html"]
+    assert FakeModel().id not in pages["similarity/index.html"]
+
+
+def test_a_site_may_have_models_of_embeddings_alone(tmp_path: Path, bundle: Bundle) -> None:
+    pages = rendered(plan_of(tmp_path, bundle, VECTORS))
+    assert "engine.embeddings.create" in pages["index.html"]
+    assert "engine.chat" not in pages["index.html"]
 
 
 def test_planning_twice_gives_the_same_bytes(tmp_path: Path, bundle: Bundle) -> None:
