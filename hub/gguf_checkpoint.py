@@ -7,6 +7,7 @@ norms) is undone while reading; nothing larger than the rows asked for is in mem
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from runtime.progress import OnProgress, Progress, ignore_progress
 
 from .errors import CheckpointError
-from .gguf_config import Architecture, architecture_of, read_config
+from .gguf_architectures import Architecture
+from .gguf_config import architecture_of, read_config
 from .gguf_header import REMEDY, GgufHeader, GgufTensor, read_header
 from .gguf_types import Bytes, check_readable, dequantized, library, packed
 from .quantize import Packed
@@ -26,15 +28,21 @@ from .rounding import Floats
 from .schemes import Scheme
 
 HASH_NBYTES = 1 << 24
+EXPERT = re.compile(r"(.+\.experts)\.(\d{1,6})\.(.+)")
+"""Name of a tensor of one expert: a file has all of them in one."""
+OURS = ("model.", "gpt_neox.", "lm_head", "embed_out")
+"""How the names of our families begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A tensor and how it differs from the family's: `pairs` heads whose rows lie in rotating
-    pairs (0 for none), and `offset` added to every element."""
+    pairs, `parts` heads whose queries, keys and values lie apart (0 for none), and `offset` added
+    to every element."""
 
     tensor: GgufTensor
     pairs: int = 0
+    parts: int = 0
     offset: float = 0.0
 
 
@@ -88,6 +96,9 @@ class GgufCheckpoint:
         return {self.file.name: digest.hexdigest()}
 
     def _entry(self, name: str) -> Stored:
+        if name not in self.entries and (found := EXPERT.fullmatch(name)) is not None:
+            stacked = self._entry(f"{found[1]}.{found[3]}")
+            return Stored(_one_of(stacked.tensor, int(found[2]), f"{self.file}: {name}"))
         if name not in self.entries:
             raise CheckpointError(
                 f"{self.file}: tensor {name!r} is missing; the file is incomplete: download it "
@@ -98,18 +109,31 @@ class GgufCheckpoint:
     def _raw(self, name: str, start: int, stop: int) -> Bytes:
         """The bytes of rows [start, stop) of a matrix, in the family's order."""
         entry = self._entry(name)
-        if not entry.pairs:
-            return _read(self.file, name, entry.tensor, start, stop)
         order = _order(entry, start, stop)
-        first, last = int(order.min()), int(order.max()) + 1
-        return _read(self.file, name, entry.tensor, first, last)[order - first]
+        # Runs of rows that neighbour each other in the file are read at once.
+        found = np.sort(order)
+        breaks = np.flatnonzero(np.diff(found) != 1) + 1
+        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(found, breaks)]
+        raw = [_read(self.file, name, entry.tensor, *run) for run in runs]
+        joined = raw[0] if len(raw) == 1 else np.concatenate(raw)
+        return joined if (found == order).all() else joined[np.searchsorted(found, order)]
 
 
 def _order(entry: Stored, start: int, stop: int) -> NDArray[np.int64]:
     """Where the file holds rows [start, stop) of the family's tensor."""
-    if not entry.pairs:
-        return np.arange(start, stop)
-    return paired_rows(entry.tensor.shape[0] // entry.pairs, start, stop)
+    if entry.pairs:
+        return paired_rows(entry.tensor.shape[0] // entry.pairs, start, stop)
+    if entry.parts:
+        return parted_rows(entry.parts, entry.tensor.shape[0] // (3 * entry.parts), start, stop)
+    return np.arange(start, stop)
+
+
+def parted_rows(heads: int, head_dim: int, start: int, stop: int) -> NDArray[np.int64]:
+    """Where a file with all queries, then all keys, then all values holds rows [start, stop) of
+    a tensor that has the three of each head together."""
+    head, rest = np.divmod(np.arange(start, stop), 3 * head_dim)
+    part, inner = np.divmod(rest, head_dim)
+    return (part * heads + head) * head_dim + inner
 
 
 def paired_rows(head_dim: int, start: int, stop: int) -> NDArray[np.int64]:
@@ -121,6 +145,15 @@ def paired_rows(head_dim: int, start: int, stop: int) -> NDArray[np.int64]:
     rows = np.arange(start, stop)
     half, inner = head_dim // 2, rows % head_dim
     return rows - inner + 2 * (inner % half) + inner // half
+
+
+def _one_of(tensor: GgufTensor, index: int, where: str) -> GgufTensor:
+    """One expert's matrix of a stack of them."""
+    if len(tensor.shape) != 3 or index >= tensor.shape[0]:
+        raise CheckpointError(f"{where}: there are {tensor.shape[0]} experts; {REMEDY}")
+    check_readable(where, tensor.dtype)
+    offset = tensor.offset + index * (tensor.nbytes // tensor.shape[0])
+    return GgufTensor(tensor.dtype, tensor.shape[1:], offset)
 
 
 def _read(file: Path, name: str, tensor: GgufTensor, start: int, stop: int) -> Bytes:
@@ -154,7 +187,7 @@ def _entries(
 ) -> Iterator[tuple[str, Stored]]:
     heads = {
         "attn_q": config["num_attention_heads"],
-        "attn_k": config["num_key_value_heads"],
+        "attn_k": config.get("num_key_value_heads", 0),
     }
     for name, found in _names(header, config["num_hidden_layers"]):
         base, _, ending = found.rpartition(".")
@@ -166,8 +199,14 @@ def _entries(
                 f"{header.where}: tensor {found!r} has {tensor.shape[0]} rows for {pairs} heads; "
                 + REMEDY
             )
+        parts = config["num_attention_heads"] if architecture.parted and kind == "attn_qkv" else 0
+        if parts and tensor.shape[0] % (3 * parts):
+            raise CheckpointError(
+                f"{header.where}: tensor {found!r} has {tensor.shape[0]} rows for {parts} heads; "
+                + REMEDY
+            )
         offset = architecture.norm_offset if kind.endswith("norm") and ending == "weight" else 0.0
-        yield name, Stored(tensor, pairs, offset)
+        yield name, Stored(tensor, pairs, parts, offset)
 
 
 def _names(header: GgufHeader, layers: int) -> Iterator[tuple[str, str]]:
@@ -179,7 +218,7 @@ def _names(header: GgufHeader, layers: int) -> Iterator[tuple[str, str]]:
     architecture = header.metadata["general.architecture"]
     (known,) = (key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     for alias, (_, base) in gguf.get_tensor_name_map(known, layers).mapping.items():
-        if not (alias.startswith("model.") or alias == "lm_head"):
+        if not alias.startswith(OURS):
             continue
         for ending in ("weight", "bias"):
             if f"{base}.{ending}" in header.tensors:

@@ -6,6 +6,7 @@ in rotating pairs, one added to Gemma's norms) is done here on its own, without 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from tests.reference.tiny import TEMPLATE
 
 Array = NDArray[np.float32]
 
-ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3"}
+ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3", "phi": "phi2"} | {
+    "gpt_neox": "gptneox",
+    "qwen3_moe": "qwen3moe",
+}
 PAIRED = ("llama", "smollm3")
 
 
@@ -45,7 +49,7 @@ def write_gguf(
     _tokens(writer, tokenizer)
     for key, value in (extra or {}).items():
         _set(writer, key, value)
-    for name, array in weights.items():
+    for name, array in _stacked(weights).items():
         chosen = [found for part, found in (other or {}).items() if part in name]
         _tensor(writer, config, arch, name, array, (chosen or [kind])[0])
     writer.write_header_to_file()
@@ -55,14 +59,25 @@ def write_gguf(
     return file
 
 
+def _stacked(weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Tensors of experts in one, the first expert first."""
+    found: dict[str, list[Array]] = {}
+    for name, array in weights.items():
+        found.setdefault(re.sub(r"\.experts\.\d+\.", ".experts.", name), []).append(array)
+    return {name: a[0] if len(a) == 1 else np.stack(a) for name, a in found.items()}
+
+
 def stored(config: Mapping[str, Any], name: str, array: Array) -> Array:
     """A tensor of a checkpoint as the converter leaves it in the file."""
     arch = ARCHITECTURES.get(config["model_type"], config["model_type"])
-    heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
-    for projection, count in heads.items():
+    counts = {"q_proj": config["num_attention_heads"], "k_proj": config.get("num_key_value_heads")}
+    for projection, count in counts.items():
         if f".{projection}." in name and arch in PAIRED:
             halves = array.reshape(count, 2, array.shape[0] // count // 2, *array.shape[1:])
             return halves.swapaxes(1, 2).reshape(array.shape)
+    if "query_key_value" in name:
+        heads = array.reshape(config["num_attention_heads"], 3, -1, *array.shape[1:])
+        return heads.swapaxes(0, 1).reshape(array.shape)
     if name.endswith("norm.weight") and arch.startswith("gemma"):
         return array + np.float32(1)
     return array
@@ -76,7 +91,7 @@ def _tensor(
     found = names.get_name(name, try_suffixes=(".weight", ".bias"))
     assert found is not None, name
     array = np.ascontiguousarray(stored(config, name, array))
-    if array.ndim == 1 or kind == Kind.F32:
+    if array.ndim == 1 or kind == Kind.F32 or "mlp.gate." in name:
         writer.add_tensor(found, array)
     else:
         writer.add_tensor(found, gguf.quantize(array, kind), raw_dtype=kind)
@@ -90,20 +105,38 @@ def _sizes(writer: Any, config: Mapping[str, Any]) -> None:
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(heads)
-    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_head_count_kv(config.get("num_key_value_heads") or heads)
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    if "rms_norm_eps" in config:
+        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    else:
+        writer.add_layer_norm_eps(config["layer_norm_eps"])
+    if "use_parallel_residual" in config:
+        writer.add_parallel_residual(config["use_parallel_residual"])
+    if "num_experts" in config:
+        writer.add_expert_count(config["num_experts"])
+        writer.add_expert_used_count(config["num_experts_per_tok"])
+    if "moe_intermediate_size" in config:
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
     writer.add_vocab_size(config["vocab_size"])
-    share = config.get("partial_rotary_factor", 1.0)
+    share = config.get("partial_rotary_factor", config.get("rotary_pct", 1.0))
+    if config["model_type"] == "stablelm":
+        share = config.get("partial_rotary_factor", 0.25)
     writer.add_rope_dimension_count(int(head_dim * share))
 
 
 def _positions(writer: Any, config: Mapping[str, Any], arch: str) -> None:
-    writer.add_rope_freq_base(config["rope_theta"])
+    writer.add_rope_freq_base(config.get("rope_theta", config.get("rotary_emb_base", 10000.0)))
     scaling = config.get("rope_scaling") or {}
     kind = scaling.get("rope_type") or scaling.get("type")
-    if config.get("sliding_window") and arch not in ("llama", "qwen2", "qwen3", "smollm3"):
+    if config.get("sliding_window") and arch not in (
+        "llama",
+        "qwen2",
+        "qwen3",
+        "qwen3moe",
+        "smollm3",
+    ):
         writer.add_sliding_window(config["sliding_window"])
     if arch == "gemma2":
         writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])

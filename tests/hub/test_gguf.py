@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from hub.errors import CheckpointError, HubError, UnsupportedError
 from hub.families import FAMILIES
-from hub.gguf_checkpoint import GgufCheckpoint, paired_rows
+from hub.gguf_checkpoint import GgufCheckpoint, paired_rows, parted_rows
 from hub.gguf_header import MAX_ITEMS, parse_header
 from hub.gguf_types import BLOCKS
 from hub.gguf_types import dequantized as dequantized_rows
@@ -27,8 +28,8 @@ from hub.stream import dequantized, press
 from tests.hub.gguf_files import stored, write_gguf
 from tests.reference.answers import digest, read_answers
 from tests.reference.checkpoints import CONTEXT, family_of
-from tests.reference.tiny import TINY
-from tests.reference.tiny_families import TINY_FAMILIES
+from tests.reference.tiny import TINY, TinyModel
+from tests.reference.tiny_families import TINY_FAMILIES, TinyDecoder
 
 MODELS = {tiny.name: tiny for tiny in (*TINY, *TINY_FAMILIES)}
 LOST: dict[str, dict[str, Any]] = {
@@ -38,6 +39,8 @@ LOST: dict[str, dict[str, Any]] = {
         "rope_local_base_freq": 10000.0,
         "sliding_window_pattern": 6,
     },
+    "tiny-redpajama": {"hidden_act": "gelu"},
+    "tiny-qwen3-moe": {"mlp_only_layers": [], "use_sliding_window": False},
 }
 """Options that no key of a file holds: the models are tried with what llama.cpp takes."""
 WHOLE = (
@@ -55,25 +58,33 @@ WHOLE = (
     "tiny-gemma2",
     "tiny-gemma3",
     "tiny-olmo2",
+    "tiny-stablelm",
+    "tiny-phi",
+    "tiny-pythia",
+    "tiny-redpajama",
+    "tiny-qwen3-moe",
+    "tiny-olmoe",
 )
 
 
-def representable(model: str) -> dict[str, Any]:
-    """The config of a tiny model as far as a file can hold it."""
-    return MODELS[model].config() | LOST.get(model, {})
+def representable(model: str) -> TinyModel | TinyDecoder:
+    """A tiny model as far as a file can hold it."""
+    tiny = MODELS[model]
+    if isinstance(tiny, TinyDecoder):
+        return replace(tiny, settings={**tiny.settings, **LOST.get(model, {})})
+    return tiny
 
 
 def opened(folder: Path, model: str, kind: Kind = Kind.F32, **options: Any) -> GgufCheckpoint:
-    config, weights = representable(model), MODELS[model].weights()
-    return GgufCheckpoint.open(write_gguf(folder / "model.gguf", config, weights, kind, **options))[
-        0
-    ]
+    tiny = representable(model)
+    file = write_gguf(folder / "model.gguf", tiny.config(), tiny.weights(), kind, **options)
+    return GgufCheckpoint.open(file)[0]
 
 
 @pytest.mark.parametrize("model", WHOLE)
 def test_a_file_tells_the_model_whole(tmp_path: Path, model: str) -> None:
-    checkpoint, tiny = opened(tmp_path, model), MODELS[model]
-    config = representable(model)
+    checkpoint, tiny = opened(tmp_path, model), representable(model)
+    config = tiny.config()
     family = FAMILIES[family_of(config)]
     assert family_of(checkpoint.config) == family_of(config)
     assert family.read(checkpoint.config) == family.read(config)
@@ -163,6 +174,29 @@ def test_paired_rows_undo_the_pairing(heads: int, half: int, data: st.DataObject
     start = data.draw(st.integers(0, rows - 1))
     stop = data.draw(st.integers(start + 1, rows))
     assert paired[paired_rows(2 * half, start, stop)].tolist() == list(range(start, stop))
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.data())
+def test_parted_rows_undo_the_parting(heads: int, dim: int, data: st.DataObject) -> None:
+    rows = heads * 3 * dim
+    parted = np.arange(rows).reshape(heads, 3, dim).swapaxes(0, 1).reshape(-1)
+    start = data.draw(st.integers(0, rows - 1))
+    stop = data.draw(st.integers(start + 1, rows))
+    assert parted[parted_rows(heads, dim, start, stop)].tolist() == list(range(start, stop))
+
+
+def test_experts_of_four_bits_are_taken_over_one_by_one(tmp_path: Path) -> None:
+    checkpoint = opened(tmp_path, "tiny-olmoe", Kind.Q4_0)
+    name = "model.layers.1.mlp.experts.{}.up_proj.weight"
+    got = checkpoint.packed(name.format(3), SCHEMES["q4"], 5, 9)
+    assert got is not None
+    assert got.main.shape == (4, 96 // 8)
+    array = MODELS["tiny-olmoe"].weights()[name.format(3)]
+    theirs = gguf.dequantize(gguf.quantize(array, Kind.Q4_0), Kind.Q4_0)
+    np.testing.assert_array_equal(checkpoint.rows(name.format(3), 0, 96), theirs)
+    assert "there are 7 experts" in refusal(
+        CheckpointError, lambda: checkpoint.shape(name.format(7))
+    )
 
 
 def test_llama3_frequencies_are_recognised_in_their_divisors(tmp_path: Path) -> None:
