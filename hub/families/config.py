@@ -184,6 +184,8 @@ class DecoderConfig:
             problems.append(f"heads * head_dim is not a multiple of {GROUP}")
         if len(self.windows) != self.layers:
             problems.append(f"layer_types names {len(self.windows)} layers of {self.layers}")
+        if min(self.windows, default=0) < 0:
+            problems.append(f"sliding_window is {min(self.windows)}, not a positive number")
         if self.rotated and len(self.rotated) != self.layers:
             problems.append(f"no_rope_layers names {len(self.rotated)} layers of {self.layers}")
         if self.experts is not None:
@@ -197,6 +199,7 @@ class DecoderConfig:
         positive |= {"embedding scale": self.embedding_scale}
         optional = {"attention scale": self.scale, "attn_logit_softcapping": self.score_cap}
         optional |= {"final_logit_softcapping": self.logit_cap}
+        optional |= {"llama_4_scaling_beta": self.growth}
         positive |= {name: value for name, value in optional.items() if value}
         problems = [
             f"{name} is {value}, not a positive number"

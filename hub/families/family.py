@@ -100,10 +100,10 @@ class Reader:
     def take(self, key: str, kind: type, default: Any = ...) -> Any:
         """The value of `key`, of type `kind`; UnsupportedError when missing or of another type."""
         value = self._left.pop(key, default)
-        if value is ...:
+        if value is ... or (value is None and default is ...):
             raise UnsupportedError(f"config.json lacks {key!r}, which {self.family} needs")
         if value is None or value is default:
-            return None if default is ... else default
+            return default
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

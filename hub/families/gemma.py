@@ -70,6 +70,8 @@ def _gemma2(reader: Reader, sizes: Mapping[str, Any]) -> dict[str, Any]:
 def _gemma3(reader: Reader, sizes: Mapping[str, Any]) -> dict[str, Any]:
     pattern = reader.take("_sliding_window_pattern", int, PATTERN)
     pattern = reader.take("sliding_window_pattern", int, pattern)
+    if pattern <= 0:
+        reader.refuse("sliding_window_pattern", f"every {pattern}th layer to differ")
     both = reader.take("rope_parameters", dict, None) or {}
     local_theta = reader.take("rope_local_base_freq", float, LOCAL_THETA)
     if both:
@@ -118,6 +120,8 @@ def _scores(reader: Reader, score_cap: float, logit_cap: float) -> dict[str, Any
         for key, default in caps.items()
     ]
     scalar = reader.take("query_pre_attn_scalar", float, float(QUERY_SCALAR))
+    if not scalar > 0:
+        reader.refuse("query_pre_attn_scalar", f"a root of {scalar}")
     return {"score_cap": read[0], "logit_cap": read[1], "scale": scalar**-0.5}
 
 

@@ -135,7 +135,7 @@ def read_rope(
     inner = Reader(settings, f"{reader.family} rope_scaling", frozenset())
     theta = inner.take("rope_theta", float, theta)
     share = inner.take("partial_rotary_factor", float, share)
-    if partial is None and share != 1.0:
+    if not 0 <= share <= 1 or (partial is None and share != 1.0):
         raise UnsupportedError(
             f"config.json: partial_rotary_factor = {share} is not supported by the family "
             f"{reader.family!r}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +17,7 @@ from hub.schemes import SCHEMES
 from tests.reference.tiny_families import LONG_ROPE, SHAPES, TINY_FAMILIES, TinyDecoder
 
 BY_NAME = {tiny.name: tiny for tiny in TINY_FAMILIES}
+ODD: tuple[Any, ...] = (None, -1, 0, 7, 1.5, math.nan, math.inf, "x", [], {}, [1], True)
 EACH = pytest.mark.parametrize("tiny", TINY_FAMILIES, ids=BY_NAME)
 
 
@@ -102,6 +105,21 @@ def test_what_one_family_does_not_compute_is_refused_by_name(
         read(tiny, **change)
 
 
+@EACH
+def test_no_value_of_any_key_is_read_but_with_a_refusal_or_a_config(tiny: TinyDecoder) -> None:
+    """Sizes that are null, a root of zero, a share of a head that is no number ended in a
+    TypeError or a ZeroDivisionError."""
+    (family,) = (family for family in FAMILIES.values() if family.recognises(tiny.config()))
+    for key, value in tiny.config().items():
+        inner = value if isinstance(value, dict) else {}
+        changes: list[dict[str, Any]] = [{key: odd} for odd in ODD]
+        changes += [{key: inner | {name: odd}} for name in inner for odd in ODD]
+        for change in changes:
+            if key != "model_type":
+                with contextlib.suppress(UnsupportedError):
+                    assert family.read(tiny.config() | change).layers > 0
+
+
 def test_long_rope_had_another_name() -> None:
     renamed = LONG_ROPE | {"type": "su"}
     assert read("tiny-phi3-long", rope_scaling=renamed) == read("tiny-phi3-long")
@@ -170,7 +188,8 @@ def test_parts_of_a_layer_hold_whole_experts() -> None:
 
 def test_ministral_3_is_read_from_within_its_vision_model() -> None:
     text = BY_NAME["tiny-ministral3"].config()
-    outer = {"model_type": "mistral3", "text_config": text, "vision_config": {"hidden_size": 8}}
+    outer: dict[str, Any] = {"model_type": "mistral3", "text_config": text}
+    outer |= {"vision_config": {"hidden_size": 8}}
     outer |= {"tie_word_embeddings": True, "spatial_merge_size": 2}
     family = FAMILIES["ministral"]
     config = family.read(outer)
