@@ -25,6 +25,7 @@ from .gguf_header import REMEDY, GgufHeader, GgufTensor, read_header
 from .gguf_types import Bytes, check_readable, dequantized, library, packed
 from .quantize import Packed
 from .rounding import Floats
+from .row_orders import in_order, paired_rows, parted_rows
 from .schemes import Scheme
 
 HASH_NBYTES = 1 << 24
@@ -110,13 +111,9 @@ class GgufCheckpoint:
         """The bytes of rows [start, stop) of a matrix, in the family's order."""
         entry = self._entry(name)
         order = _order(entry, start, stop)
-        # Runs of rows that neighbour each other in the file are read at once.
-        found = np.sort(order)
-        breaks = np.flatnonzero(np.diff(found) != 1) + 1
-        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(found, breaks)]
-        raw = [_read(self.file, name, entry.tensor, *run) for run in runs]
-        joined = raw[0] if len(raw) == 1 else np.concatenate(raw)
-        return joined if (found == order).all() else joined[np.searchsorted(found, order)]
+        return in_order(
+            order, lambda first, last: _read(self.file, name, entry.tensor, first, last)
+        )
 
 
 def _order(entry: Stored, start: int, stop: int) -> NDArray[np.int64]:
@@ -126,25 +123,6 @@ def _order(entry: Stored, start: int, stop: int) -> NDArray[np.int64]:
     if entry.parts:
         return parted_rows(entry.parts, entry.tensor.shape[0] // (3 * entry.parts), start, stop)
     return np.arange(start, stop)
-
-
-def parted_rows(heads: int, head_dim: int, start: int, stop: int) -> NDArray[np.int64]:
-    """Where a file with all queries, then all keys, then all values holds rows [start, stop) of
-    a tensor that has the three of each head together."""
-    head, rest = np.divmod(np.arange(start, stop), 3 * head_dim)
-    part, inner = np.divmod(rest, head_dim)
-    return (part * heads + head) * head_dim + inner
-
-
-def paired_rows(head_dim: int, start: int, stop: int) -> NDArray[np.int64]:
-    """Where a file with rotating pairs side by side holds rows [start, stop).
-
-    Element i of the first half of a head rotates with element i of the second: the file holds
-    them as elements 2i and 2i + 1.
-    """
-    rows = np.arange(start, stop)
-    half, inner = head_dim // 2, rows % head_dim
-    return rows - inner + 2 * (inner % half) + inner // half
 
 
 def _one_of(tensor: GgufTensor, index: int, where: str) -> GgufTensor:

@@ -16,14 +16,17 @@ from . import mlc_groups
 from .checkpoint import read_json
 from .errors import CheckpointError, UnsupportedError
 from .mlc_cache import MlcCache, MlcTensor, identify, read_cache, read_rows
-from .mlc_config import View, read_config, views
+from .mlc_config import View, head_dim, read_config, views
 from .mlc_groups import GROUPINGS, PLAIN, Grouping
 from .quantize import Packed
 from .rounding import Floats
+from .row_orders import PARTS, in_order, parted_rows
 from .safetensors import to_float32
 from .schemes import Scheme
 
 CHAT_CONFIG = "mlc-chat-config.json"
+DOWN = ("down_proj", "fc2", "dense_4h_to_h")
+"""Matrices over the elements of the feed-forward part."""
 CODES, SCALES = "q_weight", "q_scale"
 REMEDY = "download the repository again"
 
@@ -73,17 +76,16 @@ class MlcCheckpoint:
     def rows(self, name: str, start: int, stop: int) -> Floats:
         """Rows [start, stop) of a tensor (elements, for a vector) as float32."""
         view = self._view(name)
-        first, last = view.start + start, view.start + stop
         if view.base in self.cache.tensors:
             tensor = self.cache.tensors[view.base]
-            plain = _floats(read_rows(view.base, tensor, first, last), tensor.dtype)
+            plain = _floats(_through(view, tensor, start, stop), tensor.dtype)
             return plain - np.float32(view.offset) if view.offset else plain
         assert self.grouping is not None
         codes, scales = self._groups(view.base)
         return mlc_groups.dequantized(
             self.grouping,
-            read_rows(view.base, codes, first, last),
-            _floats(read_rows(view.base, scales, first, last), scales.dtype),
+            _through(view, codes, start, stop),
+            _floats(_through(view, scales, start, stop), scales.dtype),
             self._cols(name, codes),
         )
 
@@ -94,9 +96,8 @@ class MlcCheckpoint:
             return None
         assert self.grouping is not None
         codes, scales = self._groups(view.base)
-        first, last = view.start + start, view.start + stop
-        words = read_rows(view.base, codes, first, last)
-        held = read_rows(view.base, scales, first, last)
+        words = _through(view, codes, start, stop)
+        held = _through(view, scales, start, stop)
         if scales.dtype == "bfloat16":
             held = _floats(held, scales.dtype)
         return mlc_groups.packed(name, self.grouping, words, held, scheme)
@@ -132,8 +133,8 @@ class MlcCheckpoint:
         """Columns of a quantized matrix: its last group may be longer than the row."""
         assert self.grouping is not None
         sizes = {
-            "down_proj": self.config["intermediate_size"],
-            "o_proj": self.config["num_attention_heads"] * self.config["head_dim"],
+            **dict.fromkeys(DOWN, self.config["intermediate_size"]),
+            "o_proj": self.config["num_attention_heads"] * head_dim(self.config),
         }
         cols: int = sizes.get(name.split(".")[-2], self.config["hidden_size"])
         group = self.grouping.group
@@ -143,6 +144,14 @@ class MlcCheckpoint:
                 f"for {cols} elements; {REMEDY}"
             )
         return cols
+
+
+def _through(view: View, tensor: MlcTensor, start: int, stop: int) -> NDArray[Any]:
+    """Rows [start, stop) of what a view shows of a tensor."""
+    order = np.arange(view.start + start, view.start + stop)
+    if view.parts:
+        order = parted_rows(view.parts, tensor.shape[0] // (PARTS * view.parts), start, stop)
+    return in_order(order, lambda first, last: read_rows(view.base, tensor, first, last))
 
 
 def _grouping(folder: Path, chat: Mapping[str, Any]) -> Grouping | None:

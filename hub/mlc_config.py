@@ -34,9 +34,9 @@ ALONE = ("tensor_parallel_shards", "pipeline_parallel_stages")
 QKV, GATE_UP = "qkv", "gate_up"
 SIZES: Mapping[str, Callable[[Config], tuple[int, ...]]] = {
     QKV: lambda c: (
-        c["num_attention_heads"] * c["head_dim"],
-        c["num_key_value_heads"] * c["head_dim"],
-        c["num_key_value_heads"] * c["head_dim"],
+        c["num_attention_heads"] * head_dim(c),
+        c["num_key_value_heads"] * head_dim(c),
+        c["num_key_value_heads"] * head_dim(c),
     ),
     GATE_UP: lambda c: (c["intermediate_size"], c["intermediate_size"]),
 }
@@ -55,6 +55,9 @@ class Architecture:
     names: Mapping[str, str]
     fused: Mapping[str, tuple[str, tuple[str, ...]]]
     norm_offset: float = 0.0
+    parted: str = ""
+    """The end of the name of a tensor with all queries, all keys, all values, where the family has
+    the three of each head together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,14 @@ class View:
     rows: int = 0
     offset: float = 0.0
     """Added to every element there."""
+    parts: int = 0
+    """Heads whose queries, keys and values lie apart there, where the family has them together."""
+
+
+def head_dim(config: Mapping[str, Any]) -> int:
+    """Elements of a head, which some families do not name."""
+    size: int = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    return size
 
 
 def read_config(where: Path, chat: Mapping[str, Any]) -> Config:
@@ -103,7 +114,10 @@ def views(kind: str, config: Config, bases: Iterable[str]) -> Iterator[tuple[str
         offset = architecture.norm_offset if stem.endswith("norm") else 0.0
         parts = [part for part in architecture.fused if stem.endswith(part)]
         if not parts:
-            yield f"{_renamed(architecture, stem)}.{ending}", View(base, offset=offset)
+            apart = bool(architecture.parted) and stem.endswith(architecture.parted)
+            heads = config["num_attention_heads"] if apart else 0
+            name = f"{_renamed(architecture, stem)}.{ending}"
+            yield name, View(base, offset=offset, parts=heads)
             continue
         size, names = architecture.fused[parts[0]]
         start, outer = 0, _renamed(architecture, stem.removesuffix(parts[0]))
@@ -142,6 +156,27 @@ def _qwen3(config: Config) -> Config:
     if config.pop("weight_block_size", None) is not None:
         raise UnsupportedError("mlc-chat-config.json: weights in blocks of fp8 are not read")
     return {**_llama(config), "model_type": "qwen3", "use_sliding_window": False}
+
+
+def _stablelm(config: Config) -> Config:
+    read = {**_llama(config), "model_type": "stablelm"}
+    return {key: value for key, value in read.items() if key != "head_dim"}
+
+
+def _phi(config: Config) -> Config:
+    return {**_llama(config), "model_type": "phi", "hidden_act": "gelu_new"}
+
+
+def _gpt_neox(config: Config) -> Config:
+    """The kind of GELU is not kept: Pythia, Dolly and RedPajama have the exact one."""
+    config.pop("ffn_out_dtype", None)
+    read = {
+        **config,
+        "model_type": "gpt_neox",
+        "hidden_act": "gelu",
+        "rotary_emb_base": config.get("rope_theta", 10000),
+    }
+    return {key: value for key, value in read.items() if key not in ("rope_theta", "head_dim")}
 
 
 PHI3_WINDOW = 2047
@@ -197,6 +232,15 @@ _PHI = {
     "mixer.qkv_proj": "self_attn.qkv_proj",
     "mixer.out_proj": "self_attn.o_proj",
 }
+_PHI1 = {
+    "lm_head.ln": "model.final_layernorm",
+    "lm_head.linear": "lm_head",
+    "transformer.embd": "model.embed_tokens",
+    "transformer.h.": "model.layers.",
+    ".ln": ".input_layernorm",
+    "mixer.out_proj": "self_attn.dense",
+    "mixer.": "self_attn.",
+}
 ARCHITECTURES = {
     "llama": Architecture(_llama, {}, _FUSED),
     "mistral": Architecture(_mistral, {}, _FUSED),
@@ -204,6 +248,9 @@ ARCHITECTURES = {
     "qwen3": Architecture(_qwen3, {}, _QWEN),
     "phi3": Architecture(_phi3, _PHI, {}),
     "olmo2": Architecture(_olmo2, {}, _FUSED),
+    "stablelm": Architecture(_stablelm, {}, _FUSED),
+    "phi": Architecture(_phi, _PHI1, {"Wqkv": (QKV, _QKV)}),
+    "gpt_neox": Architecture(_gpt_neox, {}, {}, parted="query_key_value"),
     "gemma": Architecture(_gemma, {}, _FUSED, norm_offset=1.0),
     "gemma2": Architecture(_gemma2, {}, _FUSED, norm_offset=1.0),
     "gemma3_text": Architecture(

@@ -125,10 +125,16 @@ def _columns(source: TensorRows, name: str, start: int, stop: int) -> Floats:
 def _interleaved(spec: WeightSpec, source: TensorRows, start: int, stop: int) -> Iterator[Floats]:
     """Rows [start, stop) of [parts, heads, D] from a tensor that holds [heads, parts, D]."""
     (name,) = spec.sources
+    for first, last in interleaved_runs(spec, start, stop):
+        yield source.rows(name, first, last)
+
+
+def interleaved_runs(spec: WeightSpec, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The row ranges of such a tensor that make rows [start, stop) of the weight, in order."""
     heads, size = spec.interleaved, spec.rows // (PARTS * spec.interleaved)
     while start < stop:
         (part, head), inside = divmod(start // size, heads), start % size
         count = min(size - inside, stop - start)
         first = (head * PARTS + part) * size + inside
-        yield source.rows(name, first, first + count)
+        yield first, first + count
         start += count

@@ -5,7 +5,7 @@ Knows no format: a source that has such rows says so by a method more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from .quantize import Packed
 from .rounding import Floats
 from .schemes import Scheme
-from .source_rows import TensorRows
+from .source_rows import TensorRows, interleaved_runs
 from .weight_specs import WeightSpec
 
 Pack = Callable[[Floats], Packed]
@@ -37,20 +37,33 @@ def take_rows(
 
     Rows of a source that cannot are packed by `pack`: one matrix may hold both.
     """
-    if spec.kind != "matrix" or spec.transposed or spec.interleaved or spec.offset:
+    if spec.kind != "matrix" or spec.transposed or spec.offset:
         return None
     if scheme.group is None or not isinstance(source, PackedSource):
         return None
-    pieces, base, taken = [], 0, False
+    pieces, taken = [], False
+    for name, first, last in _ranges(spec, source, start, stop):
+        piece = source.packed(name, scheme, first, last)
+        taken = taken or piece is not None
+        pieces.append(piece or pack(source.rows(name, first, last)))
+    return _joined(pieces) if taken else None
+
+
+def _ranges(
+    spec: WeightSpec, source: TensorRows, start: int, stop: int
+) -> Iterator[tuple[str, int, int]]:
+    """(tensor, first, last) of the row ranges that make rows [start, stop) of the weight."""
+    if spec.interleaved:
+        for run in interleaved_runs(spec, start, stop):
+            yield spec.sources[0], *run
+        return
+    base = 0
     for name in spec.sources:
         count = source.shape(name)[0]
         first, last = max(start - base, 0), min(stop - base, count)
         if first < last:
-            piece = source.packed(name, scheme, first, last)
-            taken = taken or piece is not None
-            pieces.append(piece or pack(source.rows(name, first, last)))
+            yield name, first, last
         base += count
-    return _joined(pieces) if taken else None
 
 
 def _joined(pieces: list[Packed]) -> Packed:

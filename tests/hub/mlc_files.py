@@ -73,6 +73,10 @@ def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
     kind, heads = config["model_type"], config["num_attention_heads"]
     kept = ["hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers"]
     kept += ["rms_norm_eps", "vocab_size", "num_key_value_heads", "tie_word_embeddings"]
+    if "layer_norm_eps" in config:
+        kept.remove("tie_word_embeddings")
+        kept += ["layer_norm_eps", "use_qkv_bias", "partial_rotary_factor", "rotary_pct"]
+        kept += ["use_parallel_residual"] if kind == "gpt_neox" else []
     if kind.startswith("gemma"):
         kept.remove("tie_word_embeddings")
         kept += ["attention_bias", "hidden_activation"]
@@ -86,8 +90,12 @@ def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if kind.startswith("qwen"):
         extra = {"attention_bias": config.get("attention_bias", False)} if kind == "qwen3" else {}
         return made | extra | {"rope_theta": config["rope_theta"], "hidden_act": "silu"}
-    made["position_embedding_base"] = config["rope_theta"]
-    made |= {"rope_scaling": config["rope_scaling"]} if "rope_scaling" in config else {}
+    if kind == "stablelm":
+        return made | {"rope_theta": config["rope_theta"]} | {"partial_rotary_factor": 0.25}
+    theta = config.get("rope_theta", config.get("rotary_emb_base", 10000))
+    made["position_embedding_base"] = theta
+    if kind == "llama" and "rope_scaling" in config:
+        made["rope_scaling"] = config["rope_scaling"]
     if kind == "gemma2":
         caps = ("attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar")
         return made | {key: config[key] for key in (*caps, "sliding_window")}
@@ -142,28 +150,37 @@ def _named(
     kind: str, config: Mapping[str, Any], weights: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
     """Tensors as MLC names and fuses them."""
-    qkv = "c_attn" if kind.startswith("qwen") else "qkv_proj"
+    qkv = {"qwen2": "c_attn", "qwen3": "c_attn", "phi": "Wqkv"}.get(kind, "qkv_proj")
     for name, array in weights.items():
         if name.endswith("norm.weight") and kind.startswith("gemma"):
             array = array + np.float32(1)
         if ".q_proj." in name:
             parts = [weights[name.replace("q_proj", f"{p}_proj")] for p in "qkv"]
-            yield name.replace("q_proj", qkv), np.concatenate(parts)
+            yield _phi_name(kind, name.replace("q_proj", qkv)), np.concatenate(parts)
+        elif "query_key_value" in name:
+            heads = array.reshape(config["num_attention_heads"], 3, -1, *array.shape[1:])
+            yield name, heads.swapaxes(0, 1).reshape(array.shape)
         elif ".gate_proj." in name:
             parts = [array, weights[name.replace("gate_proj", "up_proj")]]
             yield name.replace("gate_proj", "gate_up_proj"), np.concatenate(parts)
         elif not any(part in name for part in (".k_proj.", ".v_proj.", ".up_proj.")):
-            yield _phi3_name(name) if kind == "phi3" else name, array
+            yield _phi_name(kind, name), array
 
 
-def _phi3_name(name: str) -> str:
+def _phi_name(kind: str, name: str) -> str:
+    """MLC keeps names of old for the Phi models."""
+    if kind not in ("phi", "phi3"):
+        return name
+    output = "self_attn.o_proj" if kind == "phi3" else "self_attn.dense"
     for ours, theirs in {
+        "lm_head.": "lm_head." if kind == "phi3" else "lm_head.linear.",
+        "model.final_layernorm": "lm_head.ln",
         "model.embed_tokens": "transformer.embd",
         "model.layers.": "transformer.h.",
         "model.norm": "transformer.norm",
         "input_layernorm": "ln",
-        "self_attn.qkv_proj": "mixer.qkv_proj",
-        "self_attn.o_proj": "mixer.out_proj",
+        output: "mixer.out_proj",
+        "self_attn.": "mixer.",
     }.items():
         name = name.replace(ours, theirs)
     return name

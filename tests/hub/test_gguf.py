@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from hub.errors import CheckpointError, HubError, UnsupportedError
 from hub.families import FAMILIES
-from hub.gguf_checkpoint import GgufCheckpoint, paired_rows, parted_rows
+from hub.gguf_checkpoint import GgufCheckpoint
 from hub.gguf_header import MAX_ITEMS, parse_header
 from hub.gguf_types import BLOCKS
 from hub.gguf_types import dequantized as dequantized_rows
 from hub.origins import open_origin
+from hub.row_orders import paired_rows, parted_rows
 from hub.schemes import SCHEMES
 from hub.stream import dequantized, press
 from tests.hub.gguf_files import stored, write_gguf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from runtime.progress import ignore_progress
 from tests.hub.mlc_files import CONVERSATION, meant, write_mlc
 from tests.reference.answers import digest, read_answers
 from tests.reference.checkpoints import CONTEXT, family_of
-from tests.reference.tiny import TINY
-from tests.reference.tiny_families import TINY_FAMILIES
+from tests.reference.tiny import TINY, TinyModel
+from tests.reference.tiny_families import TINY_FAMILIES, TinyDecoder
 
-MODELS = {tiny.name: tiny for tiny in (*TINY, *TINY_FAMILIES)}
+MODELS: dict[str, TinyModel | TinyDecoder] = {t.name: t for t in (*TINY, *TINY_FAMILIES)}
+STABLE = MODELS["tiny-stablelm"]
+assert isinstance(STABLE, TinyDecoder)
+UNTIED = {**STABLE.settings, "tie_word_embeddings": False}
+MODELS["tiny-stablelm-untied"] = replace(STABLE, settings=UNTIED)
 WHOLE = (
     "tiny-grouped",
     "tiny-tied",
@@ -36,6 +41,9 @@ WHOLE = (
     "tiny-phi4",
     "tiny-gemma",
     "tiny-gemma2",
+    "tiny-stablelm-untied",
+    "tiny-phi",
+    "tiny-pythia",
 )
 
 
@@ -43,6 +51,7 @@ LOST: dict[str, dict[str, Any]] = {
     "tiny-phi3": {"sliding_window": 2047},
     "tiny-phi3-short": {"sliding_window": None},
     "tiny-phi4": {"sliding_window": None},
+    "tiny-phi": {"rope_scaling": None},
 }
 """What MLC keeps nothing of."""
 
@@ -88,7 +97,7 @@ def test_halves_are_read_exactly(tmp_path: Path) -> None:
     np.testing.assert_array_equal(checkpoint.rows(name, 0, len(array)), wanted)
 
 
-@pytest.mark.parametrize("model", ["tiny-grouped", "tiny-qwen2", "tiny-phi4"])
+@pytest.mark.parametrize("model", ["tiny-grouped", "tiny-qwen2", "tiny-phi4", "tiny-pythia"])
 def test_groups_of_four_bits_are_taken_over_bit_for_bit(tmp_path: Path, model: str) -> None:
     checkpoint, tiny = opened(tmp_path, model, "q4f16_1"), MODELS[model]
     ours = values(checkpoint, "q4")
