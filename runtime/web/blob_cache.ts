@@ -5,10 +5,14 @@
  */
 
 import type { CachedModel } from "./facts.ts";
+import { readBody, streamOf } from "./body.ts";
+import type { BodyOptions, Bytes } from "./body.ts";
 import type { Manifest, WeightIndex } from "./formats.ts";
 
 const BLOBS = "modelpress-blobs-1";
 const DOCUMENTS = "modelpress-documents-1";
+/** A disk that brings nothing for so long has lost it: Chromium may leave a short body open. */
+const SILENT_MS = 10_000;
 
 /** A blob that a model needs. */
 export interface BlobReference {
@@ -37,14 +41,13 @@ export class BlobCache {
   }
 
   /** The bytes kept under `sha256`, verified; a corrupt entry is deleted and reported. */
-  async read(sha256: string): Promise<Uint8Array<ArrayBuffer> | "missing" | "corrupt"> {
+  async read(
+    sha256: string, options: BodyOptions = {}, hash: Hash = digest,
+  ): Promise<Uint8Array<ArrayBuffer> | "missing" | "corrupt"> {
     const response = await this.#blobs.match(blobKey(sha256));
     if (!response) return "missing";
-    const bytes = await response.arrayBuffer().then(
-      (buffer) => new Uint8Array(buffer),
-      () => new Uint8Array(0),
-    );
-    if ((await digest(bytes)) === sha256) return bytes;
+    const bytes = await readKept(response, options);
+    if ((await hash(bytes)) === sha256) return bytes;
     await this.#blobs.delete(blobKey(sha256));
     return "corrupt";
   }
@@ -60,7 +63,7 @@ export class BlobCache {
       "content-type": "application/octet-stream",
       "content-length": String(bytes.byteLength),
     };
-    await this.#blobs.put(blobKey(sha256), new Response(bytes, { headers }));
+    await this.#blobs.put(blobKey(sha256), new Response(streamOf(bytes), { headers }));
   }
 
   async document(key: string): Promise<string | undefined> {
@@ -152,6 +155,26 @@ export class BlobCache {
   }
 }
 
+/** What is kept, or nothing when it is damaged: of another length, unreadable, or silent. */
+async function readKept(response: Response, options: BodyOptions): Promise<Bytes> {
+  const length = response.headers.get("content-length") ?? options.nbytes;
+  if (options.nbytes !== undefined && Number(length) !== options.nbytes) return new Uint8Array(0);
+  let giveUp = (): void => undefined;
+  const silent = new Promise<Bytes>((resolve) => (giveUp = () => resolve(new Uint8Array(0))));
+  let timer = setTimeout(giveUp, SILENT_MS);
+  const onPart = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, SILENT_MS);
+  };
+  try {
+    return await Promise.race([readBody(response, { ...options, onPart }), silent]);
+  } catch {
+    return new Uint8Array(0);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Complete means: weights, tokenizer and at least one plan, so that it can run offline. */
 function requiredAreKept(
   manifest: Manifest, references: readonly BlobReference[], kept: ReadonlySet<string>,
@@ -171,6 +194,8 @@ function sumOf(
 ): number {
   return references.filter(wanted).reduce((sum, { nbytes }) => sum + nbytes, 0);
 }
+
+export type Hash = (bytes: Uint8Array<ArrayBuffer>) => Promise<string>;
 
 /** The sha256 of `bytes` in hexadecimal. */
 export async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {

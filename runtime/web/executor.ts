@@ -91,7 +91,11 @@ export class Executor {
     if (!this.#buffers) throw notPrepared();
     const { buffers, plan } = await this.#buffers;
     const { device } = await this.#open();
-    await uploadWeights(device, plan, buffers, JSON.parse(text) as WeightIndex, storage, options);
+    try {
+      await uploadWeights(device, plan, buffers, JSON.parse(text) as WeightIndex, storage, options);
+    } finally {
+      storage.rest();
+    }
     device.check();
   }
 

@@ -4,7 +4,9 @@
  * after what Retry-After asks for; any other status is final.
  */
 
+import { readBody } from "./body.ts";
 import { aborted, checkAborted, ModelpressError } from "./errors.ts";
+import type { Slot } from "./memory.ts";
 
 export const MAX_TRIES = 5;
 const FIRST_DELAY_MS = 300;
@@ -14,6 +16,8 @@ const STALL_MS = 30_000;
 export interface FetchOptions {
   /** Bytes expected: a body of another length is not what was asked for. */
   readonly nbytes?: number;
+  /** Where it goes; the caller frees it. */
+  readonly slot?: Slot | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Bytes that arrived since the last call; negative when a try starts over. */
   readonly onBytes?: ((delta: number) => void) | undefined;
@@ -55,21 +59,19 @@ export async function fetchBytes(
 }
 
 async function fetchOnce(
-  url: string, { nbytes, signal, onBytes, cache, stallMs = STALL_MS }: FetchOptions,
+  url: string, { nbytes, slot, signal, onBytes, cache, stallMs = STALL_MS }: FetchOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const stall = new Stall(signal, stallMs);
   let seen = 0;
   try {
     const response = await fetch(url, { cache: cache ?? "default", signal: stall.signal });
     if (!response.ok) throw statusError(response);
-    const body = new Body(nbytes);
-    for await (const part of partsOf(response)) {
+    const onPart = (arrived: number): void => {
       stall.reset();
-      body.append(part);
-      seen += part.byteLength;
-      onBytes?.(part.byteLength);
-    }
-    return body.bytes();
+      seen += arrived;
+      onBytes?.(arrived);
+    };
+    return await readBody(response, { nbytes, slot, onPart });
   } catch (error) {
     onBytes?.(-seen);
     if (error instanceof TryError || error instanceof ModelpressError) throw error;
@@ -78,14 +80,6 @@ async function fetchOnce(
     throw new TryError(reason, true);
   } finally {
     stall.stop();
-  }
-}
-
-/** The parts of a body, read one by one: Safari cannot iterate a stream. */
-async function* partsOf({ body }: Response): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  const reader = body?.getReader();
-  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
-    yield part.value;
   }
 }
 
@@ -121,39 +115,6 @@ class Stall {
     clearTimeout(this.#timer);
     this.#caller?.removeEventListener("abort", this.#onAbort);
     this.#controller.abort();
-  }
-}
-
-/** Bytes as they arrive: into one array when the length is known. */
-class Body {
-  readonly #whole: Uint8Array<ArrayBuffer> | undefined;
-  readonly #parts: Uint8Array<ArrayBuffer>[] = [];
-  #length = 0;
-
-  constructor(nbytes: number | undefined) {
-    this.#whole = nbytes === undefined ? undefined : new Uint8Array(nbytes);
-  }
-
-  append(part: Uint8Array<ArrayBuffer>): void {
-    if (!this.#whole) this.#parts.push(part);
-    else if (this.#length + part.byteLength <= this.#whole.byteLength) {
-      this.#whole.set(part, this.#length);
-    }
-    this.#length += part.byteLength;
-  }
-
-  /** What arrived; of another length than expected it is empty, so that no digest fits it. */
-  bytes(): Uint8Array<ArrayBuffer> {
-    if (this.#whole) {
-      return this.#length === this.#whole.byteLength ? this.#whole : new Uint8Array(0);
-    }
-    const all = new Uint8Array(this.#length);
-    let at = 0;
-    for (const part of this.#parts) {
-      all.set(part, at);
-      at += part.byteLength;
-    }
-    return all;
   }
 }
 

@@ -24,15 +24,27 @@ class Work<T> {
   }
 }
 
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onBytes?: OnBytes | undefined;
+}
+
 export class SharedWork<T> {
   readonly #running = new Map<string, Work<T>>();
+  readonly #dispose: (value: T) => void;
 
-  /** The result of `start` for `key`, joining the one already under way. */
-  async run(
+  /** `dispose` is given a result when nobody uses it any more. */
+  constructor(dispose: (value: T) => void = () => undefined) {
+    this.#dispose = dispose;
+  }
+
+  /** What `use` makes of the result of `start` for `key`, joining the one already under way. */
+  async run<U>(
     key: string,
     start: (signal: AbortSignal, onBytes: OnBytes) => Promise<T>,
-    { signal, onBytes }: { signal?: AbortSignal | undefined; onBytes?: OnBytes | undefined },
-  ): Promise<T> {
+    { signal, onBytes }: WaitOptions,
+    use: (value: T) => U | Promise<U>,
+  ): Promise<U> {
     checkAborted(signal);
     const work = this.#running.get(key) ?? this.#begin(key, start);
     const waiter = { onBytes };
@@ -45,7 +57,7 @@ export class SharedWork<T> {
     // Whoever joins late has missed what came before.
     if (work.nbytes > 0) onBytes?.(work.nbytes);
     try {
-      return await Promise.race([work.result, stopped]);
+      return await use(await Promise.race([work.result, stopped]));
     } finally {
       signal?.removeEventListener("abort", stop);
       work.waiters.delete(waiter);
@@ -62,5 +74,6 @@ export class SharedWork<T> {
   #end(key: string, work: Work<T>): void {
     work.controller.abort();
     if (this.#running.get(key) === work) this.#running.delete(key);
+    work.result.then(this.#dispose, () => undefined);
   }
 }

@@ -5,16 +5,21 @@
  */
 
 import { BlobCache, digest } from "./blob_cache.ts";
+import type { Hash } from "./blob_cache.ts";
+import type { Bytes } from "./body.ts";
 import { checkAborted, ModelpressError } from "./errors.ts";
 import type { CachedModel } from "./facts.ts";
 import type { FetchOptions } from "./fetcher.ts";
 import { fetchBytes } from "./fetcher.ts";
 import type { Chunk, File } from "./formats.ts";
+import type { Slot } from "./memory.ts";
+import { BufferPool, Turns } from "./memory.ts";
 import type { OnBytes } from "./shared_work.ts";
 import { SharedWork } from "./shared_work.ts";
 
-/** Chunks on their way at once: at most this many are in memory. */
-export const CONCURRENCY = 6;
+/** For chunks while they are fetched, checked and used: two of 16 MiB, so that with the copy that a
+ * digest makes and what waits for the device, loading stays below 64 MiB. */
+const POOL_NBYTES = 32 << 20;
 
 const REGISTRY_FRESH_MS = 10_000;
 /** A network that is there but dead must not hold up a visitor who has everything. */
@@ -26,6 +31,12 @@ export interface ReadOptions {
   readonly onBytes?: OnBytes | undefined;
 }
 
+/** How a blob is checked, and where it may lie meanwhile. */
+interface Means {
+  readonly hash: Hash;
+  readonly slot?: Slot;
+}
+
 export type Warn = (error: ModelpressError) => void;
 
 /** What is fetched and checked: a file or a chunk of the hub. */
@@ -35,11 +46,20 @@ interface Blob {
   readonly sha256: string;
 }
 
+/** Verified bytes in a slot that is freed when nobody uses them any more. */
+interface Held {
+  readonly bytes: Bytes;
+  readonly slot: Slot;
+}
+
 export class Storage {
   readonly registryUrl: string;
   readonly #cache: BlobCache;
   readonly #warn: Warn;
-  readonly #running = new SharedWork<Uint8Array<ArrayBuffer>>();
+  readonly #pool = new BufferPool(POOL_NBYTES);
+  readonly #hashing = new Turns();
+  readonly #files = new SharedWork<Bytes>();
+  readonly #chunks = new SharedWork<Held>(({ slot }) => slot.free());
   #quotaExceeded: ModelpressError | undefined;
   #hasOldBlobs = false;
   #registry: { readonly text: string; readonly since: number } | undefined;
@@ -84,7 +104,10 @@ export class Storage {
 
   /** The verified text of a hub file. */
   async text(file: File, options: ReadOptions = {}): Promise<string> {
-    const text = new TextDecoder().decode(await this.#blob(file, options));
+    const obtain = (signal: AbortSignal, onBytes: OnBytes): Promise<Bytes> =>
+      this.#obtain(file, { signal, onBytes }, { hash: digest });
+    const decode = (bytes: Bytes): string => new TextDecoder().decode(bytes);
+    const text = await this.#files.run(file.sha256, obtain, options, decode);
     if (file.path.endsWith("/manifest.json")) {
       await this.#keep(async () => {
         if (await this.#cache.rememberManifest(text)) this.#hasOldBlobs = true;
@@ -93,11 +116,23 @@ export class Storage {
     return text;
   }
 
-  /** The verified bytes of a weight chunk. */
-  async chunk(chunk: Chunk, options: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  /** What `use` makes of the verified bytes of a weight chunk, which are there until it ends.
+   *
+   * Other chunks may have to wait for the memory, so `use` must not wait for them.
+   */
+  async withChunk<T>(
+    chunk: Chunk, options: ReadOptions, use: (bytes: Bytes) => T | Promise<T>,
+  ): Promise<T> {
     const { sha256, nbytes } = chunk;
     const path = `blobs/sha256/${sha256.slice(0, 2)}/${sha256}`;
-    return this.#blob({ path, nbytes, sha256 }, options);
+    const hold = (signal: AbortSignal, onBytes: OnBytes): Promise<Held> =>
+      this.#hold({ path, nbytes, sha256 }, { signal, onBytes });
+    return this.#chunks.run(sha256, hold, options, ({ bytes }) => use(bytes));
+  }
+
+  /** A copy of the verified bytes of a weight chunk. */
+  async chunk(chunk: Chunk, options: ReadOptions = {}): Promise<Bytes> {
+    return this.withChunk(chunk, options, (bytes) => bytes.slice());
   }
 
   /** What an earlier visit noted under `key`. */
@@ -112,7 +147,13 @@ export class Storage {
 
   /** Has a chunk in the cache when it is asked for; its bytes go nowhere yet. */
   async fetchAhead(chunk: Chunk, options: ReadOptions = {}): Promise<void> {
-    if (!(await this.#cache.has(chunk.sha256))) await this.chunk(chunk, options);
+    if (await this.#cache.has(chunk.sha256)) return;
+    await this.withChunk(chunk, options, () => undefined);
+  }
+
+  /** Gives memory back that only loading needs. */
+  rest(): void {
+    this.#pool.clear();
   }
 
   /** Whether blobs are kept for the next visit; false once the browser's quota was exceeded. */
@@ -141,31 +182,44 @@ export class Storage {
     if (this.#quotaExceeded) throw this.#quotaExceeded;
   }
 
-  #blob(blob: Blob, options: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#running.run(
-      blob.sha256, (signal, onBytes) => this.#obtain(blob, { signal, onBytes }), options,
-    );
+  /** The bytes of a blob, once there is memory for them. */
+  async #hold(blob: Blob, options: ReadOptions): Promise<Held> {
+    const slot = await this.#pool.take(blob.nbytes);
+    // A digest copies what it reads: one copy is enough.
+    const hash: Hash = (bytes) => this.#hashing.run(() => digest(bytes));
+    try {
+      checkAborted(options.signal);
+      return { bytes: await this.#obtain(blob, options, { hash, slot }), slot };
+    } catch (error) {
+      slot.free();
+      throw error;
+    }
   }
 
-  async #obtain(blob: Blob, options: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
-    const kept = await this.#cache.read(blob.sha256);
+  async #obtain(blob: Blob, options: ReadOptions, means: Means): Promise<Bytes> {
+    const kept = await this.#kept(blob, means);
     if (typeof kept !== "string") return whole(kept, options);
     let corrupt = kept === "corrupt";
     return exclusively(`modelpress ${blob.sha256}`, options.signal, async () => {
       // Another tab may have fetched it while this one waited for the lock.
-      const now = await this.#cache.read(blob.sha256);
+      const now = await this.#kept(blob, means);
       if (typeof now !== "string") return whole(now, options);
       corrupt ||= now === "corrupt";
-      const bytes = await this.#download(blob, corrupt ? 1 : 2, options);
+      const bytes = await this.#download(blob, corrupt ? 1 : 2, options, means);
       await this.#keep(() => this.#cache.write(blob.sha256, bytes));
       return bytes;
     });
   }
 
+  #kept({ sha256, nbytes }: Blob, { hash, slot }: Means): Promise<Bytes | "missing" | "corrupt"> {
+    return this.#cache.read(sha256, { nbytes, slot }, hash);
+  }
+
   /** The bytes from the network; a corrupt body is refetched while `attempts` last. */
   async #download(
     { path, nbytes, sha256 }: Blob, attempts: number, { signal, onBytes }: ReadOptions,
-  ): Promise<Uint8Array<ArrayBuffer>> {
+    { hash, slot }: Means,
+  ): Promise<Bytes> {
     // Encoded by segment: object stores read a bare "+" (plan.f16+subgroups.json) as a space.
     const encoded = path.split("/").map(encodeURIComponent).join("/");
     const url = new URL(encoded, this.registryUrl).href;
@@ -176,9 +230,9 @@ export class Storage {
         onBytes?.(delta);
       };
       // The HTTP cache would keep a second copy of every blob, and serve a corrupt one again.
-      const options = { nbytes, signal, onBytes: count, cache: "no-store" } as const;
+      const options = { nbytes, slot, signal, onBytes: count, cache: "no-store" } as const;
       const bytes = await fetchBytes(url, path, options);
-      if ((await digest(bytes)) === sha256) return bytes;
+      if ((await hash(bytes)) === sha256) return bytes;
       onBytes?.(-seen);
       if (attempt >= attempts) throw integrityError(path, sha256);
     }
@@ -203,9 +257,7 @@ function noteKey(key: string): string {
   return `notes/${key}`;
 }
 
-function whole(
-  bytes: Uint8Array<ArrayBuffer>, { onBytes }: ReadOptions,
-): Uint8Array<ArrayBuffer> {
+function whole(bytes: Bytes, { onBytes }: ReadOptions): Bytes {
   onBytes?.(bytes.byteLength);
   return bytes;
 }

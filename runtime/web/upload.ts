@@ -5,7 +5,12 @@ import { ModelpressError } from "./errors.ts";
 import type { Plan, Tensor, WeightIndex } from "./formats.ts";
 import type { Buffers } from "./program.ts";
 import type { Storage } from "./storage.ts";
-import { CONCURRENCY } from "./storage.ts";
+import { Turns } from "./memory.ts";
+
+/** Chunks on their way at once, as far as there is memory for them. */
+const CONCURRENCY = 6;
+/** Written at once: what is written lies in staging memory until the device takes it. */
+const STAGED_NBYTES = 4 << 20;
 
 /** `nbytes` of a chunk from `from` that belong at `to` in the buffer of `tensor`. */
 export interface Piece {
@@ -55,18 +60,34 @@ export async function uploadWeights(
     report();
   };
   report();
+  const turns = new Turns();
   await inLanes(index.chunks, signal, async (chunk, at, signal) => {
-    const bytes = await storage.chunk(chunk, { signal, onBytes: count });
-    for (const { tensor, from, to, nbytes } of pieces[at] ?? []) {
-      const buffer = buffers.get(tensor);
-      // A variant need not use every tensor of the shared weights.
-      if (buffer) device.gpu.queue.writeBuffer(buffer, to, bytes, from, nbytes);
-    }
-    // Written bytes wait in staging memory until the device takes them.
-    await device.guard(device.gpu.queue.onSubmittedWorkDone());
+    await storage.withChunk(chunk, { signal, onBytes: count }, (bytes) =>
+      turns.run(() => writeChunk(device, buffers, pieces[at] ?? [], bytes)));
     written += chunk.nbytes;
     report();
   });
+}
+
+async function writeChunk(
+  device: Device, buffers: Buffers, pieces: readonly Piece[], bytes: Uint8Array<ArrayBuffer>,
+): Promise<void> {
+  let staged = 0;
+  for (const { tensor, from, to, nbytes } of pieces) {
+    const buffer = buffers.get(tensor);
+    // A variant need not use every tensor of the shared weights.
+    if (!buffer) continue;
+    for (let done = 0; done < nbytes;) {
+      const part = Math.min(nbytes - done, STAGED_NBYTES - staged);
+      device.gpu.queue.writeBuffer(buffer, to + done, bytes, from + done, part);
+      done += part;
+      staged += part;
+      if (staged < STAGED_NBYTES) continue;
+      await device.guard(device.gpu.queue.onSubmittedWorkDone());
+      staged = 0;
+    }
+  }
+  await device.guard(device.gpu.queue.onSubmittedWorkDone());
 }
 
 type LaneWork<T> = (item: T, at: number, signal: AbortSignal) => Promise<void>;

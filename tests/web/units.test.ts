@@ -92,8 +92,8 @@ test("shared work stops only when the last caller gives up", async () => {
     return new Promise(() => undefined);
   };
   const [one, two] = [new AbortController(), new AbortController()];
-  const first = shared.run("key", start, { signal: one.signal });
-  const second = shared.run("key", start, { signal: two.signal });
+  const first = shared.run("key", start, { signal: one.signal }, String);
+  const second = shared.run("key", start, { signal: two.signal }, String);
   one.abort();
   await assert.rejects(first, { code: "aborted" });
   assert.equal(stopped, false);
