@@ -89,21 +89,27 @@ def read_config(where: Path, chat: Mapping[str, Any]) -> Config:
         )
     if not isinstance(settings, dict):
         raise UnsupportedError(f"{where}: has no model_config; use a current conversion")
-    for key in ALONE:
-        if settings.get(key, 1) != 1:
-            raise UnsupportedError(
-                f"{where}: {key} = {settings[key]!r}; use a conversion for one device"
-            )
-    config: Config = {
-        str(RENAMED.get(key, key)): value
-        for key, value in settings.items()
-        if key not in (*HARMLESS, *ALONE)
-    }
+    config = _translated(where, settings)
+    if isinstance(config.get("text_config"), dict):
+        config["text_config"] = _translated(where, config["text_config"])
     config = ARCHITECTURES[kind].read(config)
     for key in ("bos_token_id", "eos_token_id"):
         if chat.get(key) is not None:
             config[key] = chat[key]
     return config
+
+
+def _translated(where: Path, settings: Mapping[str, Any]) -> Config:
+    for key in ALONE:
+        if settings.get(key, 1) != 1:
+            raise UnsupportedError(
+                f"{where}: {key} = {settings[key]!r}; use a conversion for one device"
+            )
+    return {
+        str(RENAMED.get(key, key)): value
+        for key, value in settings.items()
+        if key not in (*HARMLESS, *ALONE)
+    }
 
 
 def views(kind: str, config: Config, bases: Iterable[str]) -> Iterator[tuple[str, View]]:
@@ -209,16 +215,18 @@ def _gemma2(config: Config) -> Config:
 
 
 def _gemma3(config: Config) -> Config:
-    text = config.pop("text_config", None) or {}
-    inner = {RENAMED.get(key, key): value for key, value in text.items()}
+    inner = dict(config["text_config"])
+    # What the checkpoint's own config said beside what MLC computes by.
+    kept = inner.pop("kwargs", None) or {}
+    inner |= {key: kept[key] for key in GEMMA3_KEPT if key in kept}
     window = inner.pop("sliding_window_size", None)
-    for key in HARMLESS:
-        inner.pop(key, None)
     inner |= {"vocab_size": config["vocab_size"], "sliding_window": window}
     if inner.get("rope_scaling") == 0:
         inner.pop("rope_scaling")
-    inner.pop("kwargs", None)
     return {**_gemma(inner), "model_type": "gemma3_text"}
+
+
+GEMMA3_KEPT = ("rope_local_base_freq", "sliding_window_pattern")
 
 
 _QKV = ("q_proj", "k_proj", "v_proj")

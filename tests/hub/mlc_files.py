@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,25 +97,51 @@ def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
     made["position_embedding_base"] = theta
     if kind == "llama" and "rope_scaling" in config:
         made["rope_scaling"] = config["rope_scaling"]
-    if kind == "gemma2":
-        caps = ("attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar")
-        return made | {key: config[key] for key in (*caps, "sliding_window")}
-    if kind == "phi3":
-        length = config["max_position_embeddings"]
-        original = config.get("original_max_position_embeddings", 0)
-        scaling = dict(config.get("rope_scaling") or {})
-        if scaling:
-            name = scaling.pop("type", None) or scaling.pop("rope_type")
-            scaling |= {"type": name, "rope_type": name, "max_position_embeddings": length}
-            scaling["original_max_position_embeddings"] = original
-        return made | {
-            "model_type": "phi3",
-            "max_position_embeddings": length,
-            "original_max_position_embeddings": original,
-            "partial_rotary_factor": config.get("partial_rotary_factor", 1.0),
-            "rope_scaling": scaling or None,
-        }
-    return made
+    return made | EXTRA[kind](config, made) if kind in EXTRA else made
+
+
+def _mistral(config: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    return {"sliding_window_size": config["sliding_window"], "attention_sink_size": 4}
+
+
+def _gemma2(config: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    caps = ("attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar")
+    return {key: config[key] for key in (*caps, "sliding_window")}
+
+
+def _gemma3(config: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    """All of it in a config of the text model, sizes of devices outside."""
+    around = ("vocab_size", "tensor_parallel_shards", "max_batch_size")
+    inner = {key: value for key, value in made.items() if key not in around}
+    inner |= {"query_pre_attn_scalar": config["query_pre_attn_scalar"], "rope_scaling": 0}
+    inner["sliding_window_size"] = config["sliding_window"]
+    inner["kwargs"] = {"rope_local_base_freq": config["rope_local_base_freq"], "pad_token_id": 0}
+    return {"text_config": inner, "is_text_model": True}
+
+
+def _phi3(config: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    length = config["max_position_embeddings"]
+    original = config.get("original_max_position_embeddings", 0)
+    scaling = dict(config.get("rope_scaling") or {})
+    if scaling:
+        name = scaling.pop("type", None) or scaling.pop("rope_type")
+        scaling |= {"type": name, "rope_type": name, "max_position_embeddings": length}
+        scaling["original_max_position_embeddings"] = original
+    return {
+        "model_type": "phi3",
+        "max_position_embeddings": length,
+        "original_max_position_embeddings": original,
+        "partial_rotary_factor": config.get("partial_rotary_factor", 1.0),
+        "rope_scaling": scaling or None,
+    }
+
+
+EXTRA: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]] = {
+    "gemma2": _gemma2,
+    "gemma3_text": _gemma3,
+    "mistral": _mistral,
+    "phi3": _phi3,
+}
 
 
 def grouped(weight: Array, quantization: str) -> tuple[Array, Array]:
@@ -151,10 +178,11 @@ def _named(
 ) -> Iterator[tuple[str, Array]]:
     """Tensors as MLC names and fuses them."""
     qkv = {"qwen2": "c_attn", "qwen3": "c_attn", "phi": "Wqkv"}.get(kind, "qkv_proj")
+    prefix = "language_model." if kind == "gemma3_text" else ""
     for name, array in weights.items():
         if name.endswith("norm.weight") and kind.startswith("gemma"):
             array = array + np.float32(1)
-        if ".q_proj." in name:
+        if ".q_proj." in name and not prefix:
             parts = [weights[name.replace("q_proj", f"{p}_proj")] for p in "qkv"]
             yield _phi_name(kind, name.replace("q_proj", qkv)), np.concatenate(parts)
         elif "query_key_value" in name:
@@ -162,9 +190,9 @@ def _named(
             yield name, heads.swapaxes(0, 1).reshape(array.shape)
         elif ".gate_proj." in name:
             parts = [array, weights[name.replace("gate_proj", "up_proj")]]
-            yield name.replace("gate_proj", "gate_up_proj"), np.concatenate(parts)
-        elif not any(part in name for part in (".k_proj.", ".v_proj.", ".up_proj.")):
-            yield _phi_name(kind, name), array
+            yield prefix + name.replace("gate_proj", "gate_up_proj"), np.concatenate(parts)
+        elif ".up_proj." not in name and (prefix or not re.search(r"\.[kv]_proj\.", name)):
+            yield prefix + _phi_name(kind, name), array
 
 
 def _phi_name(kind: str, name: str) -> str:

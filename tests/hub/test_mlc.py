@@ -27,10 +27,19 @@ from tests.reference.tiny import TINY, TinyModel
 from tests.reference.tiny_families import TINY_FAMILIES, TinyDecoder
 
 MODELS: dict[str, TinyModel | TinyDecoder] = {t.name: t for t in (*TINY, *TINY_FAMILIES)}
-STABLE = MODELS["tiny-stablelm"]
-assert isinstance(STABLE, TinyDecoder)
-UNTIED = {**STABLE.settings, "tie_word_embeddings": False}
-MODELS["tiny-stablelm-untied"] = replace(STABLE, settings=UNTIED)
+KEPT: dict[str, dict[str, Any]] = {
+    "tiny-gemma3": {
+        "sliding_window_pattern": 6,
+        "rope_scaling": None,
+    },
+    "tiny-olmo2": {"attention_bias": False},
+    "tiny-stablelm": {"tie_word_embeddings": False},
+}
+"""Settings of models that MLC keeps otherwise, or not at all."""
+for name, changes in KEPT.items():
+    tiny = MODELS[name]
+    assert isinstance(tiny, TinyDecoder)
+    MODELS[name] = replace(tiny, settings={**tiny.settings, **changes})
 WHOLE = (
     "tiny-grouped",
     "tiny-tied",
@@ -41,7 +50,10 @@ WHOLE = (
     "tiny-phi4",
     "tiny-gemma",
     "tiny-gemma2",
-    "tiny-stablelm-untied",
+    "tiny-gemma3",
+    "tiny-olmo2",
+    "tiny-stablelm",
+    "tiny-window",
     "tiny-phi",
     "tiny-pythia",
 )
