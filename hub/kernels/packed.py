@@ -9,7 +9,7 @@ packed, its scale when it has been used. The layout is told in packed_blocks.wgs
 packed_matmul: packed row, weight buffers of every part of a matrix [out_cols, cols], (bias
 f32[out_cols],) (residual f32[1, out_cols],) (next norm's weights f32[out_cols],) then what
 `results` names: out f32[1, out_cols], packed row of out_cols columns. `parts` says which rows each
-part holds: "start:rows", joined by ";".
+part holds: "start:rows", joined by ";". With `activation` there is no residual.
 packed_gate_up: packed row, weight buffers of [2F, cols], then packed row of F columns.
 pack: x f32[1, cols], (norm's weights f32[cols],) packed row.
 """
@@ -49,7 +49,10 @@ def pack(op: Op, profile: Profile) -> LibraryKernel:
 
 
 def packed_matmul(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
-    """`out = norm * (x @ W^T)`, plus bias and residual where there are any; a dispatch a part."""
+    """`out = norm * (x @ W^T)`, plus bias and residual, or plus bias and activated, where there are
+    any; a dispatch a part."""
+    activated = "activation" in op.attrs
+    assert not activated or op.text("epilogue") == "none", op.attrs
     spans = [tuple(map(int, part.split(":"))) for part in op.text("parts").split(";")]
     out_cols = op.integer("out_cols")
     kernels = [
@@ -112,6 +115,8 @@ def _vector(op: Op, profile: Profile, span: _Span, *, gated: bool) -> LibraryKer
         "scheme": scheme,
         "encoding": encoding,
         "gated": gated,
+        "activation": "" if gated else op.attrs.get("activation", ""),
+        "softcap": "",
         "outputs": outputs,
         "out_cols": span.out_cols,
         "start": span.start,

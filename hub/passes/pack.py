@@ -25,7 +25,7 @@ from ..schemes import GROUP, SCHEMES
 
 CALL_PREFIX = "modelpress."
 KNOWN = {
-    "matmul": {"scheme", "rows", "cols", "start", "out_cols", "epilogue", "bias"},
+    "matmul": {"scheme", "rows", "cols", "start", "out_cols", "epilogue", "bias", "activation"},
     "gate_up": {"scheme", "rows", "cols", "activation"},
     "rms_norm": {"cols", "eps"},
     "rope_append": {"heads", "kv_heads", "head_dim", "page_size", "kv_dtype", "context"},
@@ -61,7 +61,9 @@ class _Op:
         known = KNOWN.get(self.name)
         if self.name not in ("matmul", "gate_up") or known is None or set(self.attrs) - known:
             return False
-        return self.name == "matmul" or self.attrs["activation"] == "silu"
+        if self.name == "gate_up":
+            return bool(self.attrs["activation"] == "silu")
+        return "activation" not in self.attrs or self.attrs["epilogue"] == "none"
 
 
 @dataclass(slots=True)

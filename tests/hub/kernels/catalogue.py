@@ -26,7 +26,13 @@ def other_ops(profile: Profile) -> list[Op]:
         ("matmul", product | {"epilogue": "none", "bias": True, "activation": "gelu"}),
         ("matmul", product | {"epilogue": "none", "bias": True, "activation": "gelu_tanh"}),
     ]
-    return [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in calls]
+    both = [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in calls]
+    if profile.software:
+        return both
+    handed: Attrs = {"encoding": "i16", "scheme": "q4", "n": 1, "parts": "0:96", "epilogue": "none"}
+    handed |= {"cols": 64, "out_cols": 96, "bias": True, "results": "packed"}
+    kinds = ("gelu", "gelu_tanh")
+    return [*both, *(Op("packed_matmul", handed | {"activation": kind}) for kind in kinds)]
 
 
 def llama_ops(

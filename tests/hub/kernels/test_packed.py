@@ -55,6 +55,25 @@ def test_pack_writes_the_row_for_the_next_kernel(
             assert_close(one, other, 1e-4)
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
+def test_packed_matmul_activates_what_the_next_kernel_reads(
+    gpu_trial: Trial, encoding: str, activation: str
+) -> None:
+    rng, rows, cols = np.random.default_rng(5), 96, 64
+    x, bias, out = normal(rng, 1, cols), normal(rng, rows), np.zeros((1, rows), np.float32)
+    buffers = matrix(rng, "q4", rows, cols)
+    weight = reference.dequantize("q4", buffers, rows, cols)
+    attrs: dict[str, Any] = {"scheme": "q4", "cols": cols, "parts": f"0:{rows}", "bias": True}
+    attrs |= {"out_cols": rows, "encoding": encoding, "epilogue": "none"}
+    attrs |= {"activation": activation, "results": "packed"}
+    row = np.zeros(packed_words(rows, encoding), np.uint32)
+    arrays = [pack_row(x[0], None, encoding), *buffers, bias, row]
+    (got,) = gpu_trial.run("packed_matmul", arrays, attrs=attrs)
+    want = reference.matmul(x, weight, None, out, start=0, bias=bias, activation=activation)
+    assert_close(unpack_row(got, rows, encoding)[0], want[0], 1e-4)
+
+
 @pytest.mark.parametrize(("encoding", "scheme"), PAIRS)
 @FEW
 @given(rows=st.integers(1, 70), groups=st.integers(1, 6), start=st.integers(0, 9), seed=SEEDS)
