@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .candidates import Candidates
 from .executor import Executor
-from .pace import MAX_DEPTH
+from .pace import MAX_DEPTH, Pace
 from .plan import Plan
 from .progress import OnProgress, Progress
 
@@ -45,9 +45,9 @@ async def time_entries(
     Leaves cache and page table in a state of no further use.
     """
     position = min(POSITION, min(pages * plan.page_size, plan.context) - 1)
-    _fill_cache(executor, plan, candidates["prefill"][0], position)
+    chunk = await _fill_cache(executor, plan, candidates["prefill"][0], position, clock)
     conditions = {
-        "prefill": ((), {"n": min(plan.prefill_chunk, position), "pos": 0}),
+        "prefill": ((), {"n": min(chunk, position), "pos": 0}),
         "decode": (("greedy",), {"pos": position}),
     }
     races = [
@@ -71,14 +71,26 @@ def fastest(entries: Sequence[str], milliseconds: Mapping[str, float]) -> str:
     return best if milliseconds[best] < milliseconds[first] * (1 - MARGIN) else first
 
 
-def _fill_cache(executor: Executor, plan: Plan, prefill: str, length: int) -> None:
-    """Any tokens at the positions before `length`."""
+async def _fill_cache(
+    executor: Executor, plan: Plan, prefill: str, length: int, clock: Clock
+) -> int:
+    """Any tokens at the positions before `length`; the size of chunks that this device keeps up.
+
+    A whole chunk at once can take a slow GPU longer than the system's watchdog allows.
+    """
     executor.write("page_table", array("i", range(length // plan.page_size + 1)).tobytes())
     tokens = array("i", [(5 + 7919 * i) % plan.vocab_size for i in range(plan.prefill_chunk)])
     executor.write("tokens", tokens.tobytes())
-    for start in range(0, length, plan.prefill_chunk):
-        count = min(plan.prefill_chunk, length - start)
+    pace = Pace(plan.prefill_chunk)
+    start = 0
+    while start < length:
+        count = min(pace.chunk, length - start)
+        began = clock()
         executor.submit((prefill,), {"n": count, "pos": start})
+        await executor.synchronize()
+        pace.record(count, began, clock())
+        start += count
+    return pace.chunk
 
 
 @dataclass(frozen=True, slots=True)

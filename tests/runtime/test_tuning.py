@@ -8,6 +8,7 @@ import pytest
 
 from runtime.fake_executor import FakeExecutor
 from runtime.fake_hub import fake_plan
+from runtime.plan import Plan
 from runtime.progress import Progress, ignore_progress
 from runtime.tuning import BUDGET_S, fastest, time_entries
 
@@ -17,14 +18,17 @@ DECODE = {"prefill": ("prefill",), "decode": ("decode", "decode.a")}
 
 
 async def race(
-    costs: Mapping[str, float], candidates: Mapping[str, tuple[str, ...]] = BOTH
+    costs: Mapping[str, float],
+    candidates: Mapping[str, tuple[str, ...]] = BOTH,
+    *,
+    plan: Plan = PLAN,
 ) -> tuple[dict[str, float], FakeExecutor]:
     executor = FakeExecutor(costs=costs)
-    pages = PLAN.context // PLAN.page_size
-    await executor.prepare(PLAN, PLAN.dumps(), pages=pages, on_progress=ignore_progress)
+    pages = plan.context // plan.page_size
+    await executor.prepare(plan, plan.dumps(), pages=pages, on_progress=ignore_progress)
     found = await time_entries(
         executor,
-        PLAN,
+        plan,
         candidates,
         pages=pages,
         clock=executor.clock,
@@ -55,6 +59,19 @@ async def test_even_a_slow_device_runs_one_round_and_no_more() -> None:
     _, executor = await race({"decode": 5.0, "decode.a": 4.0}, DECODE)
     # Warming up, a first look at both, and the round.
     assert executor.clock() == pytest.approx(5 + 9 + 9)
+
+
+@pytest.mark.parametrize(("chunk_s", "largest"), [(0.001, 256), (0.5, 64), (5.0, 64)])
+async def test_no_chunk_is_larger_than_the_device_keeps_up_with(
+    chunk_s: float, largest: int
+) -> None:
+    """Bug: a slow GPU was given whole chunks of the plan, each longer than a watchdog waits."""
+    plan = fake_plan(alternatives={"prefill": ("prefill.a",)}, context=1024, prefill_chunk=256)
+    rivals = {"prefill": ("prefill", "prefill.a"), "decode": ("decode",)}
+    _, executor = await race({"prefill": chunk_s, "prefill.a": chunk_s}, rivals, plan=plan)
+    sizes = [symbols["n"] for entries, symbols in executor.submits if "n" in symbols]
+    assert sizes[0] == 64
+    assert max(sizes) == largest
 
 
 async def test_rivals_take_turns() -> None:
