@@ -10,6 +10,8 @@ import { compileExpr, evaluate } from "../../runtime/web/expr.ts";
 import { retryAfter } from "../../runtime/web/fetcher.ts";
 import type { DeviceInfo } from "../../runtime/web/facts.ts";
 import type { Chunk, Expr, Plan, Tensor } from "../../runtime/web/formats.ts";
+import { readBody, streamOf } from "../../runtime/web/body.ts";
+import { BufferPool, Turns } from "../../runtime/web/memory.ts";
 import { signature } from "../../runtime/web/pipelines.ts";
 import { SharedWork } from "../../runtime/web/shared_work.ts";
 import { inLanes, piecesOf } from "../../runtime/web/upload.ts";
@@ -180,4 +182,85 @@ test("subgroup matrices count with their shapes, and where subgroups have one si
   assert.deepEqual(matrixFeatures(info), ["subgroup-size-32", shape]);
   assert.deepEqual(matrixFeatures({ ...info, subgroupMinSize: 8 }), [shape]);
   assert.deepEqual(matrixFeatures({ subgroupMinSize: 32, subgroupMaxSize: 32 }), []);
+});
+
+test("bodies share the pool's memory, and its buffers are used again", async () => {
+  const pool = new BufferPool(20);
+  const [first, second] = [await pool.take(8), await pool.take(8)];
+  const order: string[] = [];
+  const third = pool.take(8).then((slot) => (order.push("third"), slot));
+  const fourth = pool.take(4).then((slot) => (order.push("fourth"), slot));
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual(order, [], "who asks first has it first, though the fourth would fit");
+  const buffer = first.lend();
+  first.giveBack(buffer);
+  first.free();
+  first.free();
+  assert.equal((await third).lend(), buffer);
+  await fourth;
+  assert.deepEqual(order, ["third", "fourth"]);
+  second.free();
+  assert.equal((await pool.take(8)).lend().byteLength, 8);
+});
+
+test("a body larger than the pool is taken alone", async () => {
+  const pool = new BufferPool(20);
+  const large = await pool.take(50);
+  let entered = false;
+  const small = pool.take(1).then(() => (entered = true));
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(entered, false);
+  large.free();
+  await small;
+});
+
+test("a slot whose buffer was lost has another", async () => {
+  const slot = await new BufferPool(20).take(8);
+  slot.lend();
+  assert.equal(slot.lend().byteLength, 8);
+});
+
+test("turns are taken one after the other, and a failure does not end them", async () => {
+  const turns = new Turns();
+  const order: string[] = [];
+  const slow = async (name: string): Promise<void> => {
+    order.push(`${name} begins`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    order.push(`${name} ends`);
+    if (name === "one") throw new Error(name);
+  };
+  const first = turns.run(() => slow("one"));
+  const second = turns.run(() => slow("two"));
+  await assert.rejects(first, /one/);
+  await second;
+  assert.deepEqual(order, ["one begins", "one ends", "two begins", "two ends"]);
+});
+
+for (const [kind, type] of [["bytes", "bytes"], ["parts", undefined]] as const) {
+  const bodyOf = (bytes: Uint8Array<ArrayBuffer>): Response => {
+    let sent = false;
+    const pull = (controller: ReadableByteStreamController): void => {
+      if (!sent) controller.enqueue(bytes.slice());
+      else controller.close();
+      if (sent) controller.byobRequest?.respond(0);
+      sent = true;
+    };
+    return { body: new ReadableStream({ type, pull } as UnderlyingByteSource) } as Response;
+  };
+  test(`a stream of ${kind} fills its slot, and one of another length is nothing`, async () => {
+    const bytes = Uint8Array.of(1, 2, 3, 4, 5);
+    const slot = await new BufferPool(20).take(5);
+    const read = await readBody(bodyOf(bytes), { nbytes: 5, slot });
+    assert.deepEqual(read, bytes);
+    assert.equal(slot.lend(), read.buffer);
+    for (const nbytes of [4, 6]) {
+      assert.equal((await readBody(bodyOf(bytes), { nbytes })).byteLength, 0);
+    }
+  });
+}
+
+test("bytes as a stream are the same bytes", async () => {
+  const bytes = new Uint8Array(700_001).map((_, at) => at % 251);
+  assert.deepEqual(await readBody(new Response(streamOf(bytes))), bytes);
+  assert.equal((await readBody(new Response(streamOf(new Uint8Array(0))))).byteLength, 0);
 });
