@@ -71,8 +71,9 @@ def chosen(ids: Sequence[str], *, every: bool) -> list[ModelConfig]:
     return list({config.family: config for config in configs}.values())
 
 
-def build(id: str) -> Cost:
-    """Build a model into a folder that is removed, and look at what it took."""
+def build(id: str) -> Cost | None:
+    """Build a model into a folder that is removed, and look at what it took; None and the reason
+    on stderr when it failed."""
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "modelpress", "build", id, "--synthetic"]
         started = time.perf_counter()
@@ -84,7 +85,8 @@ def build(id: str) -> Cost:
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
         if process.returncode:
-            raise SystemExit(words)
+            print(words, file=sys.stderr)
+            return None
         texts = {path.name: path.read_bytes() for path in Path(scratch).glob("models/*/*/plan.*")}
     plan = Plan.loads(texts[f"plan.{VARIANT}.json"], id)
     return Cost(
@@ -97,18 +99,20 @@ def build(id: str) -> Cost:
     )
 
 
-def row(config: ModelConfig, cost: Cost) -> str:
-    cells = [
-        config.family,
-        config.id,
-        f"{config.parameters / 1e9:.2f}B",
+def row(config: ModelConfig, cost: Cost | None) -> str:
+    first = [config.family, config.id, f"{config.parameters / 1e9:.2f}B"]
+    cells = [*first, *(["failed !"] if cost is None else costs(cost))]
+    return f"| {' | '.join(cells)} |"
+
+
+def costs(cost: Cost) -> list[str]:
+    return [
         cell(f"{cost.seconds:.0f}", cost.seconds <= SECONDS),
         f"{cost.processor_seconds:.0f}",
         cell(f"{cost.memory_nbytes / 1e6:.0f}", cost.memory_nbytes <= MEMORY_NBYTES),
         cell(f"{cost.plan_nbytes / 1e3:.0f}", cost.plan_nbytes <= PLAN_NBYTES),
         cell(f"{cost.binding_nbytes / 2**20:.1f}", cost.binding_nbytes <= BINDING_NBYTES),
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def cell(text: str, good: bool) -> str:
