@@ -111,6 +111,7 @@ browser: browsers-and-libraries
 test-reference: $(REFERENCE)/stamp
 	@echo "==> computing the reference again with transformers"
 	@$(REFERENCE)/bin/python -m tests.reference.make_reference --check
+	@$(REFERENCE)/bin/python -m tests.reference.make_encoder_reference --check
 
 $(REFERENCE)/stamp: pyproject.toml
 	@echo "==> creating $(REFERENCE) with torch and transformers"

@@ -14,7 +14,7 @@ def tiny_bert_tokenizer(*, lowercase: bool = True) -> Tokenizer:
     """WordPiece over a few words, [CLS] and [SEP] around each text."""
     words = [*SPECIALS, *WORDS.split()]
     vocab = {word: index for index, word in enumerate(words)}
-    model = models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=20)  # type: ignore[call-arg]
+    model = models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=20)
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
