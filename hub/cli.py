@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import re
 import time
@@ -97,8 +98,8 @@ def build(
         typer.echo(json.dumps(results, indent=2))
     elif not ids:
         others = [config.id for config in _configs() if config.source.folder is None]
-        typer.echo(f"Not built, because they are downloaded first: {', '.join(others)}")
-        typer.echo("Build one with `modelpress build ID`.")
+        typer.echo(f"Not built, because they are downloaded first: {len(others)} other models.")
+        typer.echo("See them with `modelpress list`, build one with `modelpress build ID`.")
 
 
 @app.command()
@@ -155,9 +156,7 @@ def _requests(
         ids = [id for id, config in configs.items() if config.source.folder is not None]
     for id in ids:
         _check_id(id, None if origin else tuple(configs))
-    return [
-        Request(id, configs.get(id), checkpoint, repo, file, synthetic, context) for id in ids
-    ]
+    return [Request(id, configs.get(id), checkpoint, repo, file, synthetic, context) for id in ids]
 
 
 def _check_id(id: str, known: Sequence[str] | None) -> None:
@@ -166,9 +165,11 @@ def _check_id(id: str, known: Sequence[str] | None) -> None:
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
     if known is not None and id not in known:
+        near = difflib.get_close_matches(id, known, 3, 0.5)
+        hint = f"perhaps {' or '.join(near)}; " if near else ""
         raise typer.BadParameter(
-            f"there is no model {id!r}; choose one of {', '.join(known)}, or give --checkpoint "
-            "or --repo"
+            f"there is no model {id!r}: {hint}`modelpress list` names them; for another one give "
+            "--checkpoint or --repo"
         )
 
 
