@@ -17,6 +17,10 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     reader.expect("quantization_config", None)
     # Of training alone; and transformers' windows begin at the first layer here.
     reader.ignore("output_router_logits", "router_aux_loss_coef", "max_window_layers")
+    # What some checkpoints say, and every model of this type is.
+    reader.expect("use_qk_norm", True)
+    reader.expect("qkv_bias", False)
+    reader.expect("shared_expert_intermediate_size", 0)
     sizes = read_sizes(
         reader, num_key_value_heads=4, intermediate_size=6144, max_position_embeddings=32768
     )
@@ -46,9 +50,12 @@ def _experts(reader: Reader, layers: int) -> Experts:
     dense = reader.take("mlp_only_layers", list, None) or []
     if step < 1 or not all(isinstance(index, int) and 0 <= index < layers for index in dense):
         reader.refuse("mlp_only_layers", f"layers {dense} with a decoder_sparse_step of {step}")
+    # Transformers 5 writes the second name.
+    counts = {reader.take(f"num_{kind}experts", int, None) for kind in ("", "local_")} - {None}
+    if len(counts) > 1:
+        reader.refuse("num_experts", f"both of {sorted(counts)} experts")
     return Experts(
-        # Transformers 5 writes the second name.
-        count=reader.take("num_experts", int, reader.take("num_local_experts", int, 128)),
+        count=counts.pop() if counts else 128,
         top=reader.take("num_experts_per_tok", int, 8),
         intermediate_size=reader.take("moe_intermediate_size", int, 768),
         renormalize=reader.take("norm_topk_prob", bool, False),

@@ -96,6 +96,8 @@ def test_what_no_family_computes_is_refused_by_name(
         ("tiny-qwen3-moe", {"num_experts": 257}, "num_experts"),
         ("tiny-qwen3-moe", {"moe_intermediate_size": 40}, "intermediate size"),
         ("tiny-qwen3-moe", {"n_shared_experts": 1}, "n_shared_experts"),
+        ("tiny-qwen3-moe", {"num_local_experts": 8}, "num_experts"),
+        ("tiny-qwen3-moe", {"shared_expert_intermediate_size": 64}, "shared_expert"),
         ("tiny-olmoe", {"clip_qkv": 8.0}, "clip_qkv"),
     ],
 )
