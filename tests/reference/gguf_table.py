@@ -1,8 +1,9 @@
 """Files of GGUF against transformers' own reading of them: `python -m tests.reference.gguf_table`.
 
-Runs by hand in the environment of the reference, with `pip install gguf accelerate`. Each tiny model is written as a file
-in a quantization, pressed from it, and computed by TVM; transformers reads the same file by its own
-code. Printed: the largest difference of logits, relative to the largest logit.
+Runs by hand in the environment of the reference, with `pip install gguf accelerate`. Each tiny
+model is written as a file in a quantization, pressed from it, and computed by TVM; transformers
+reads the same file by its own code. Printed: the largest difference of logits, relative to the
+largest logit.
 """
 
 from __future__ import annotations
