@@ -7,12 +7,12 @@ from collections.abc import Callable
 from .attention import attention
 from .decode_attention import decode_attention
 from .embedding import embedding
-from .experts import expert_down, expert_gate_up, route
 from .encoder import encoder_attention, pool
+from .experts import expert_down, expert_gate_up, route
 from .fill import fill
 from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
-from .packed import pack, packed_gate_up, packed_matmul
+from .packed import pack, pack_layer_norm, packed_gate_up, packed_matmul
 from .rope import rope_append
 from .rows import add_positions, last_row, layer_norm, rms_norm
 from .sampling import argmax, count, reset, sample
@@ -33,6 +33,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "layer_norm": layer_norm,
     "matmul": matmul,
     "pack": pack,
+    "pack_layer_norm": pack_layer_norm,
     "packed_gate_up": packed_gate_up,
     "packed_matmul": packed_matmul,
     "pool": pool,

@@ -12,6 +12,7 @@ f32[out_cols],) (residual f32[1, out_cols],) (next norm's weights f32[out_cols],
 part holds: "start:rows", joined by ";". With `activation` there is no residual.
 packed_gate_up: packed row, weight buffers of [2F, cols], then packed row of F columns.
 pack: x f32[1, cols], (norm's weights f32[cols],) packed row.
+pack_layer_norm: x f32[1, cols], weights f32[cols], biases f32[cols], packed row.
 """
 
 from __future__ import annotations
@@ -45,6 +46,24 @@ def pack(op: Op, profile: Profile) -> LibraryKernel:
         values={"encoding": op.text("encoding"), "groups": groups, "norm": norm},
         grid=(ceil_div(Expr(groups * 4), 64), Expr(1), Expr(1)),
         writes=(2 if norm else 1,),
+    )
+
+
+def pack_layer_norm(op: Op, profile: Profile) -> LibraryKernel:
+    """Packs the layer norm of a row."""
+    groups = op.integer("cols") // GROUP
+    return render(
+        op,
+        profile,
+        template="pack_layer_norm",
+        values={
+            "encoding": op.text("encoding"),
+            "groups": groups,
+            "threads": 64 if groups <= 16 else 256,
+            "eps": f"{op.number('eps'):.9e}",
+        },
+        grid=(Expr(1), Expr(1), Expr(1)),
+        writes=(3,),
     )
 
 

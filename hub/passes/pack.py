@@ -2,7 +2,8 @@
 
 A matrix product reads its row packed (see `kernels/packed.py`): whoever computes that row packs it
 in the same dispatch, the root mean square norm in between included; where nobody can, a `pack`
-dispatch does. What the library cannot pack stays as it is, so every family may pass through.
+dispatch does, a layer norm included. What the library cannot pack stays as it is, so every family
+may pass through.
 
 Library calls without a PrimFunc are `call_dps_packed` of a function named `modelpress.<op> <attrs
 as JSON>`; the linearizer asks the kernel library for them.
@@ -168,10 +169,15 @@ class _Rewriter:
             self.rows[var][0].packed = self._call(
                 "decode_attention", attrs, args, [self._type(var)]
             )
-        elif self._caches(var) or (op is not None and self._appended(var)):
+        elif self._caches(var) or self._normed(var) or (op is not None and self._appended(var)):
             return
         elif self._wanted(var):
             self.new[var] = self.builder.emit(self._renew(value))
+
+    def _normed(self, var: Any) -> bool:
+        """Whether `var` is a layer norm that is done as it is packed."""
+        op = self.ops.get(var)
+        return op is not None and op.name == "layer_norm" and not self._needed(var)
 
     def _wanted(self, var: Any) -> bool:
         return var in self.rows or self._needed(var)
@@ -272,7 +278,12 @@ class _Rewriter:
             cols = int(source.ty.shape[1])
             attrs = {"cols": cols, "encoding": self.encoding, "norm": norm is not None}
             args = [self._renew(source)] + ([] if norm is None else [norm])
-            row.packed = self._call("pack", attrs, args, [self._type(source)])
+            name = "pack"
+            if self._normed(source):
+                layer = self.ops[source]
+                name, args = "pack_layer_norm", [self._renew(arg) for arg in layer.args]
+                attrs = {"cols": cols, "encoding": self.encoding, "eps": layer.attrs["eps"]}
+            row.packed = self._call(name, attrs, args, [self._type(source)])
         return row.packed
 
     def _type(self, row: Any) -> Any:

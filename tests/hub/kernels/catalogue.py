@@ -32,6 +32,8 @@ def other_ops(profile: Profile) -> list[Op]:
     handed: Attrs = {"encoding": "i16", "scheme": "q4", "n": 1, "parts": "0:96", "epilogue": "none"}
     handed |= {"cols": 64, "out_cols": 96, "bias": True, "results": "packed"}
     kinds = ("gelu", "gelu_tanh")
+    layer: Attrs = {"cols": 640, "eps": 1e-5, "encoding": "i16"}
+    both.append(Op("pack_layer_norm", layer))
     return [*both, *(Op("packed_matmul", handed | {"activation": kind}) for kind in kinds)]
 
 

@@ -56,6 +56,19 @@ def test_pack_writes_the_row_for_the_next_kernel(
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_layer_norm_is_packed_as_it_is_done(gpu_trial: Trial, encoding: str) -> None:
+    rng = np.random.default_rng(4)
+    for cols in (32, 608, 4128):
+        x = normal(rng, 1, cols) + np.float32(30)
+        weight, bias = normal(rng, cols), normal(rng, cols)
+        row = np.zeros(packed_words(cols, encoding), np.uint32)
+        attrs: Attrs = {"cols": cols, "encoding": encoding, "eps": EPS}
+        (got,) = gpu_trial.run("pack_layer_norm", [x, weight, bias, row], attrs=attrs)
+        want = reference.layer_norm(x, weight, bias, eps=EPS)[0]
+        assert_close(unpack_row(got, cols, encoding)[0], want, 1e-4)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
 def test_packed_matmul_activates_what_the_next_kernel_reads(
     gpu_trial: Trial, encoding: str, activation: str
