@@ -6,6 +6,7 @@ The device's is in `fake_executor.py`.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from .errors import ModelpressError
@@ -86,6 +87,17 @@ def hashed_token(sequence: tuple[int, ...]) -> int:
     """A printable byte that depends on every token and its place."""
     digest = hashlib.sha256(repr(sequence).encode()).digest()
     return 32 + digest[0] % 95
+
+
+FAKE_WIDTH = 16
+
+
+def fake_vector(tokens: Sequence[int]) -> list[float]:
+    """`FAKE_WIDTH` numbers that depend on every token and its place; the vector's length is 1."""
+    digest = hashlib.sha256(repr(tuple(tokens)).encode()).digest()
+    values = [byte - 127.5 for byte in digest[:FAKE_WIDTH]]
+    size = math.sqrt(sum(value * value for value in values))
+    return [value / size for value in values]
 
 
 def reply(text: str, *, stop: int = 257) -> NextToken:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from .errors import ModelpressError
 from .executor import DeviceInfo
-from .fake import NextToken, hashed_token
+from .fake import NextToken, fake_vector, hashed_token
 from .plan import Plan
 from .progress import OnProgress, Progress
 from .storage import Storage
@@ -39,11 +39,15 @@ class _Memory:
     logits: int = 0
     counts: dict[int, int] = field(default_factory=dict)
     sampler: bytes = bytes(64)
+    rows: dict[str, list[int]] = field(default_factory=dict)
+    """Inputs of an encoder: "types", "positions", "spans", "texts"."""
+    vectors: list[float] = field(default_factory=list)
 
     def spoil(self) -> None:
         """Make what was computed last wrong."""
         self.logits = (self.logits + 1) % self.plan.vocab_size
         self.token = (self.token + 1) % self.plan.vocab_size
+        self.vectors = [-value for value in self.vectors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,9 @@ class FakeExecutor:
             memory.sampler = bytes(data)
         elif buffer == "token":
             memory.token = words[0]
+        elif buffer in ("types", "positions", "spans", "texts"):
+            assert offset == 0
+            memory.rows[buffer] = words
         else:
             target = {"tokens": memory.tokens, "page_table": memory.page_table}[buffer]
             assert first + len(words) <= len(target), f"write past the end of {buffer}"
@@ -196,6 +203,7 @@ class FakeExecutor:
             "token": struct.pack("<i", memory.token),
             "page_table": struct.pack(f"<{len(memory.page_table)}i", *memory.page_table),
             "logits": struct.pack(f"<{len(logits)}f", *logits),
+            "embeddings": struct.pack(f"<{len(memory.vectors)}f", *memory.vectors),
         }[buffer]
         return data[offset : offset + nbytes]
 
@@ -255,6 +263,8 @@ class FakeExecutor:
                 memory.counts[token] = memory.counts.get(token, 0) | 1 << 31
         elif name == "reset":
             memory.counts.clear()
+        elif name == "encode":
+            memory.vectors = _encoded(memory, symbols["n"], symbols["texts"])
 
     def _append(self, memory: _Memory, tokens: Iterable[int], position: int) -> None:
         for offset, token in enumerate(tokens):
@@ -277,6 +287,24 @@ class FakeExecutor:
             return memory.logits
         digest = hashlib.sha256(struct.pack("<3Ii", low, high, position, memory.logits)).digest()
         return int.from_bytes(digest[:4], "little") % memory.plan.vocab_size
+
+
+def _encoded(memory: _Memory, n: int, texts: int) -> list[float]:
+    """Vectors of length 1 that depend on every token of a text and on its place."""
+    assert 1 <= n <= memory.plan.prefill_chunk and len(memory.rows["types"]) == n
+    bounds, spans = _pairs(memory, "texts"), _pairs(memory, "spans")
+    vectors: list[float] = []
+    assert len(bounds) == texts and len(spans) == n
+    for start, end in bounds:
+        assert spans[start:end] == [(start, end)] * (end - start)
+        assert memory.rows["positions"][start:end] == list(range(end - start))
+        vectors += fake_vector(memory.tokens[start:end])
+    return vectors
+
+
+def _pairs(memory: _Memory, name: str) -> list[tuple[int, int]]:
+    words = memory.rows[name]
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 def _slot(memory: _Memory, position: int) -> int:

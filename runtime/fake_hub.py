@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from . import codec
+from .fake import FAKE_WIDTH, fake_vector
 from .manifest import (
     MANIFEST_FORMAT,
     REGISTRY_FORMAT,
     Architecture,
+    Embedding,
     File,
+    GoldenVector,
     Licence,
     Manifest,
     ModelEntry,
@@ -30,6 +34,7 @@ TEMPLATE = (
     "{% if message.role == 'assistant' %}</s>{% endif %}{% endfor %}<a>"
 )
 WEIGHTS = bytes(range(256)) * 4
+FAKE_EMBEDDING = Embedding(FAKE_WIDTH, 32, "mean", True, {"query": "q: "})
 
 
 def fake_plan(
@@ -77,6 +82,19 @@ def fake_plan(
     )
 
 
+def fake_encoder_plan(model: str = "vectors", *, context: int = 32, rows: int = 64) -> Plan:
+    """A plan that makes vectors, without dispatches: `rows` tokens and four texts a run."""
+    sizes = {"tokens": rows, "types": rows, "positions": rows, "spans": 2 * rows, "texts": 8}
+    io = [Buffer(name, "io", "i32", Expr(4 * size)) for name, size in sizes.items()]
+    out = Buffer("embeddings", "io", "f32", Expr(4 * FAKE_WIDTH * 4))
+    symbols: dict[str, tuple[str, ...]] = {"encode": ("n", "texts"), "synthesize": ("seed",)}
+    return replace(
+        fake_plan(model, context=context, prefill_chunk=rows),
+        buffers=(*io, out, Buffer("w", "weight", "f32", Expr(len(WEIGHTS)))),
+        entries={name: Entry(names, ()) for name, names in symbols.items()},
+    )
+
+
 def fake_hub(
     *ids: str,
     plan: Plan | None = None,
@@ -107,7 +125,16 @@ def _model(
     scheme = SchemeEntry("f32", file, manifest.weights_nbytes)
     context = manifest.architecture.context
     return ModelEntry(
-        id, id, "A model of nothing.", "fake", 1, context, "Apache-2.0", synthetic, (scheme,)
+        id,
+        id,
+        "A model of nothing.",
+        "fake",
+        1,
+        context,
+        "Apache-2.0",
+        synthetic,
+        (scheme,),
+        manifest.task,
     )
 
 
@@ -115,6 +142,7 @@ def _manifest(
     files: dict[str, bytes], id: str, plans: tuple[Plan, ...], synthetic: bool, tokenizer: str
 ) -> Manifest:
     plan = plans[0]
+    embedding = FAKE_EMBEDDING if "encode" in plan.entries else None
     folder = f"models/{id}/f32"
     digest = hashlib.sha256(WEIGHTS).hexdigest()
     files[blob_path(digest)] = WEIGHTS
@@ -152,6 +180,9 @@ def _manifest(
         sampling=Sampling(temperature=0.0),
         golden=None,
         tools={},
+        task="embedding" if embedding else "chat",
+        embedding=embedding,
+        golden_vector=GoldenVector((1, 2, 3), tuple(fake_vector([1, 2, 3]))) if embedding else None,
     )
 
 
