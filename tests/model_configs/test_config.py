@@ -107,7 +107,8 @@ def test_a_shipped_config_agrees_with_its_family(config: ModelConfig) -> None:
     assert shape.parameters == config.parameters
     assert config.context <= shape.context
     assert set(config.schemes) <= set(SCHEMES)
-    assert 3 <= len(config.suggestions) <= 4
+    assert 3 <= len(config.suggestions) <= 4 or config.embedding
+    assert (config.embedding is not None) == (FAMILIES[config.family].task == "embedding")
 
 
 @pytest.mark.parametrize("config", all_configs(), ids=lambda config: config.id)
