@@ -17,7 +17,7 @@ import numpy as np
 
 from model_configs.config import all_configs
 from runtime.errors import FormatError
-from runtime.manifest import File, Manifest, Registry
+from runtime.manifest import File, GoldenVector, Manifest, Registry
 from runtime.plan import Plan
 from runtime.weights import WeightIndex
 
@@ -132,6 +132,8 @@ def _source(built: Built) -> Finding:
 
 
 def _golden(built: Built) -> Finding:
+    if built.manifest.golden_vector is not None:
+        return _golden_vector(built, built.manifest.golden_vector)
     expected = built.manifest.golden
     if expected is None:
         return Finding("golden", "skipped", "built without golden tokens (synthetic or large)")
@@ -139,6 +141,19 @@ def _golden(built: Built) -> Finding:
     if tuple(tokens) != expected.tokens:
         return Finding("golden", "failed", "llvm gives other tokens; build the model again")
     return Finding("golden", "ok", f"{len(tokens)} greedy tokens are the same on llvm")
+
+
+def _golden_vector(built: Built, expected: GoldenVector) -> Finding:
+    from .llvm_encoder import open_encoder
+
+    manifest = built.manifest
+    _, encoder = open_encoder(built.root, manifest.id, manifest.quantization.scheme)
+    found, wanted = encoder.embed(expected.tokens), np.array(expected.values, np.float32)
+    error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    if not error <= TOLERANCE:
+        detail = f"llvm gives a vector that is {error:.2g} off (relative); build the model again"
+        return Finding("golden", "failed", detail)
+    return Finding("golden", "ok", f"the vector of a text is the same on llvm (within {error:.1e})")
 
 
 def _reference(built: Built) -> Finding:

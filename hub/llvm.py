@@ -124,6 +124,8 @@ def open_built(hub: Path, id: str, scheme: str | None = None) -> tuple[Manifest,
     manifest = read_manifest(hub, id, scheme)
     if manifest.synthetic:
         raise HubError(f"{id} was built without weights: there is nothing to compute with")
+    if manifest.task != "chat":
+        raise HubError(f"{id} is a model of embeddings: it has no logits")
     index = WeightIndex.loads(read_file(hub, manifest.weights), manifest.weights.path)
     config = json.loads(read_file(hub, manifest.files["config.json"]))
     reference = Reference(

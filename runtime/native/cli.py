@@ -93,6 +93,48 @@ def chat(
 
 
 @app.command()
+def embed(
+    id: Model,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...")] = None,
+    file: Annotated[Path | None, typer.Option(help="More texts, one a line.")] = None,
+    hub: Hub = DEFAULT_HUB,
+    scheme: Scheme = None,
+    variant: Variant = "auto",
+    adapter: Adapter = None,
+    prompt_name: Annotated[
+        str | None, typer.Option(help="Write this prompt of the model before each text.")
+    ] = None,
+    dimensions: Annotated[int | None, typer.Option(help="Keep so many numbers.")] = None,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut texts that are too long.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a .npy file: float32 [texts, width].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print OpenAI's response.")] = False,
+) -> None:
+    """Make vectors of texts; without --json or --out, show how similar the texts are."""
+    from .embed import embed as make
+    from .embed import print_similarities, write_vectors
+
+    lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    given = [*(texts or []), *(line for line in lines if line.strip())]
+    if not given:
+        raise typer.BadParameter("give texts, or a --file with one a line", param_hint="TEXT")
+    request: dict[str, Any] = {"model": id, "input": given, "prompt_name": prompt_name}
+    request |= {"dimensions": dimensions, "truncate": truncate}
+    options = _options(scheme, variant, None, False)
+    answer = asyncio.run(make(open_host(hub, adapter), options, request))
+    if as_json:
+        typer.echo(json.dumps(answer))
+    elif out is not None:
+        shape = write_vectors(answer, out)
+        typer.echo(f"{out}: float32 {list(shape)}", err=True)
+    else:
+        print_similarities(given, answer)
+
+
+@app.command()
 def logits(
     id: Model,
     tokens: Annotated[str, typer.Option(help="Token ids, separated by commas.")],
