@@ -8,6 +8,7 @@ transformers' MinistralForCausalLM and Ministral3ForCausalLM.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .config import HARMLESS, DecoderConfig, Names, read_sizes, read_windows
@@ -45,14 +46,15 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
         return _PARTS[model_type](reader, Names())
     reader.ignore(*VISION)
     inner = dict(reader.take("text_config", dict))
-    # Older files say it outside, newer ones inside, transformers looks outside.
-    tied = reader.take("tie_word_embeddings", bool, inner.pop("tie_word_embeddings", False))
-    text = Reader(inner | {"tie_word_embeddings": tied}, reader.family, HARMLESS)
+    text = Reader(inner, reader.family, HARMLESS)
+    # Said outside, inside or twice. In doubt there is a head: its absence would be noticed.
+    said = [r.take("tie_word_embeddings", bool, None) for r in (reader, text)]
+    given = [tied for tied in said if tied is not None]
     text.expect("model_type", "ministral3")
     text.expect("quantization_config", None)
     config = _ministral3(text, TEXT_MODEL)
     text.done()
-    return config
+    return replace(config, tied=bool(given) and all(given))
 
 
 def _ministral(reader: Reader, names: Names) -> DecoderConfig:

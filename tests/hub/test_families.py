@@ -199,6 +199,10 @@ def test_ministral_3_is_read_from_within_its_vision_model() -> None:
     assert replace(config, names=Names()) == read("tiny-ministral3")
     first = family.weights(config, 64)[0]
     assert first.sources == ("model.language_model.embed_tokens.weight",)
+    silent = {key: value for key, value in text.items() if key != "tie_word_embeddings"}
+    assert not family.read(outer | {"tie_word_embeddings": False}).tied
+    assert family.read(outer | {"text_config": silent}).tied
+    assert not family.read(outer | {"text_config": silent, "tie_word_embeddings": None}).tied
     with pytest.raises(UnsupportedError, match="model_type = 'mistral'"):
         family.read(outer | {"text_config": text | {"model_type": "mistral"}})
 
