@@ -24,6 +24,7 @@ from .weight_specs import WeightSpec
 PIECE = 128
 """Tokens at a time: the logits of more would fill the memory for a large vocabulary."""
 KEPT_NBYTES = 256 * 1024 * 1024
+EMBEDDING = "embedding"
 DAMPING = 0.01
 """Of the mean importance, added to every column: no text meets them all."""
 
@@ -71,18 +72,24 @@ class StoredRows:
 
 
 class Moments:
-    """Mean squares of the columns that each matrix is multiplied by; pass it to a walk."""
+    """Mean squares of the columns that each matrix is multiplied by; pass it to a walk.
+
+    Every token counts alike: the first one of a text is often a thousand times as large as others
+    inside a model, and matters no more.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, Floats] = {}
 
     def __call__(self, name: str, x: Floats) -> None:
-        squares = np.square(x, dtype=np.float64).sum(axis=0)
-        self._sums[name] = self._sums.get(name, 0.0) + squares
+        squares = np.square(x, dtype=np.float64)
+        squares /= np.maximum(squares.mean(axis=1, keepdims=True), 1e-30)
+        self._sums[name] = self._sums.get(name, 0.0) + squares.sum(axis=0)
 
     def importance(self) -> dict[str, Floats]:
-        """f32[cols], 1 on average, by matrix."""
-        return {name: _damped(total) for name, total in self._sums.items()}
+        """f32[cols], 1 on average, by matrix; not of a table whose rows are also looked up, where
+        every column counts."""
+        return {name: _damped(s) for name, s in self._sums.items() if name != EMBEDDING}
 
 
 def _damped(total: Floats) -> Floats:
