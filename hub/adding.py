@@ -13,12 +13,21 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_configs.config import RANGES, Licence, ModelConfig, Sampling, Source, read
+from model_configs.config import (
+    RANGES,
+    EmbeddingSettings,
+    Licence,
+    ModelConfig,
+    Sampling,
+    Source,
+    read,
+)
 from model_configs.licences import LICENCES
 from model_configs.write import dumps
 
 from .card import Card, read_card
 from .checkpoint import read_json
+from .embedding_files import DOCUMENTS, MODULES, read_recipe
 from .errors import OutputError, SourceError, UnsupportedError
 from .gguf_remote import read_remote
 from .mlc_checkpoint import CHAT_CONFIG
@@ -28,6 +37,7 @@ from .request import DEFAULT_CONTEXT
 from .source import download
 
 if TYPE_CHECKING:
+    from .families import FamilyConfig
     from .order import Toolchain
 
 SMALL_PARAMETERS = 2_000_000_000
@@ -65,6 +75,8 @@ class _Found:
     schemes: tuple[str, ...]
     chat: bool
     generation: Mapping[str, Any]
+    folder: Path | None = None
+    """Where the documents lie, of a repository that has them."""
 
 
 def add(wish: Wish, folder: Path, toolchain: Toolchain) -> Path:
@@ -90,21 +102,38 @@ def describe(wish: Wish, card: Card, toolchain: Toolchain) -> ModelConfig:
     family = recognise(found.config, toolchain)
     shape = toolchain.families[family].read(found.config)
     name, file = wish.repo.partition("/")[2], _gguf(wish, card)
+    embedding = None
+    if toolchain.families[family].task == "embedding":
+        embedding = _embedding(card, found, shape)
     return ModelConfig(
         id=wish.id or _id(name, file),
         name=name.replace("-", " ").replace("_", " "),
         description=f"Published as {wish.repo}.",
         family=family,
         parameters=shape.parameters,
-        context=min(DEFAULT_CONTEXT, shape.context),
+        context=embedding.max_tokens if embedding else min(DEFAULT_CONTEXT, shape.context),
         languages=card.languages,
         schemes=found.schemes if shape.parameters >= SMALL_PARAMETERS else _more(found.schemes),
         source=Source(repo=wish.repo, revision=card.commit, file=file),
         licence=_licence(wish, card),
-        suggestions=SUGGESTIONS,
+        suggestions=() if embedding else SUGGESTIONS,
         architecture=architecture(found.config, toolchain.families[family].read),
         sampling=_sampling(found.generation),
-        tasks=_tasks(card, found.chat),
+        tasks=("embedding",) if embedding else _tasks(card, found.chat),
+        embedding=embedding,
+    )
+
+
+def _embedding(card: Card, found: _Found, shape: FamilyConfig) -> EmbeddingSettings:
+    """How texts become vectors, from the files that sentence-transformers writes."""
+    recipe = read_recipe(found.folder, shape) if found.folder else None
+    if recipe is None:
+        raise UnsupportedError(
+            f"{card.repo} makes vectors of texts and does not say how: it has no {MODULES}; write "
+            "the model's file yourself, with its [embedding]"
+        )
+    return EmbeddingSettings(
+        recipe.pooling, recipe.normalized, recipe.max_tokens, dict(recipe.prompts)
     )
 
 
@@ -123,9 +152,14 @@ def _documents(wish: Wish, card: Card) -> _Found:
     if CHAT_CONFIG in card.files:
         return _of_mlc(card)
     names = ["config.json", "generation_config.json", "tokenizer_config.json"]
-    folder = download(card.repo, card.commit, [*names, "chat_template.jinja"]).folder
+    names += ["chat_template.jinja", *DOCUMENTS]
+    folder = download(card.repo, card.commit, names).folder
     return _Found(
-        read_json(folder / "config.json"), ("q4",), _has_template(folder), _generation(folder)
+        read_json(folder / "config.json"),
+        ("q4",),
+        _has_template(folder),
+        _generation(folder),
+        folder,
     )
 
 
@@ -216,8 +250,6 @@ def _more(schemes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _tasks(card: Card, chat: bool) -> tuple[str, ...]:
-    if card.task in ("sentence-similarity", "feature-extraction"):
-        return ("embedding",)
     words = re.split(r"[^a-z]+", card.repo.lower()) + [tag.lower() for tag in card.tags]
     found = dict.fromkeys(WORDS[word] for word in words if word in WORDS)
     return ("chat" if chat else "completion", *found)

@@ -21,7 +21,6 @@ class Card:
     licence: str | None
     languages: tuple[str, ...]
     tags: tuple[str, ...]
-    task: str | None
     gated: bool
 
 
@@ -39,7 +38,6 @@ def read_card(repo: str, revision: str) -> Card:
         licence=_licence(data),
         languages=tuple(word for word in _words(data.get("language")) if _is_language(word)),
         tags=(*_words(data.get("tags")), *_words(info.tags)),
-        task=info.pipeline_tag or _first(data.get("pipeline_tag")),
         gated=bool(info.gated),
     )
 

@@ -14,7 +14,7 @@ from hub.add_cli import app
 from hub.adding import Wish, add, architecture
 from hub.errors import HubError, OutputError, SourceError, UnsupportedError
 from hub.families import FAMILIES
-from model_configs.config import ModelConfig, Sampling, all_configs, read
+from model_configs.config import EmbeddingSettings, ModelConfig, Sampling, all_configs, read
 from model_configs.write import dumps
 from tests.hub.fake_toolchain import FAKE_TOOLCHAIN
 from tests.hub.gguf_files import write_gguf
@@ -22,6 +22,7 @@ from tests.hub.hub_stand_in import COMMIT, StandIn, point_client_at, serve
 from tests.hub.mlc_files import write_mlc
 from tests.reference.checkpoints import family_of
 from tests.reference.tiny import TINY
+from tests.reference.tiny_encoders import TINY_ENCODERS
 from tests.reference.tiny_families import TINY_FAMILIES
 
 REPO = "someone/Tiny_Coder-1.5"
@@ -170,6 +171,33 @@ def test_a_file_that_is_there_is_kept(stand_in: StandIn, tmp_path: Path) -> None
 def test_a_repository_without_a_model_is_said_so(stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.files = {"README.md": b""}
     assert "holds neither config.json nor" in refusal(SourceError, tmp_path)
+
+
+def encoder(folder: Path) -> dict[str, bytes]:
+    """A repository of a model of embeddings that does not say how it makes vectors."""
+    return contents(TINY_ENCODERS[0].write(folder / "published")) | {"tokenizer.json": b"{}"}
+
+
+def test_a_model_of_embeddings_says_how_it_makes_vectors(stand_in: StandIn, tmp_path: Path) -> None:
+    kinds = (("Transformer", ""), ("Pooling", "1_Pooling"))
+    modules = [{"idx": i, "path": path, "type": f"x.{k}"} for i, (k, path) in enumerate(kinds)]
+    pooling = {"word_embedding_dimension": 96, "pooling_mode_cls_token": True}
+    stand_in.files = encoder(tmp_path) | {
+        "modules.json": json.dumps(modules).encode(),
+        "1_Pooling/config.json": json.dumps(pooling).encode(),
+        "sentence_bert_config.json": b'{"max_seq_length": 32}',
+    }
+    config = added(tmp_path)
+    assert (config.family, config.tasks, config.suggestions) == ("bert", ("embedding",), ())
+    assert config.embedding == EmbeddingSettings("cls", False, 32)
+    assert config.context == 32
+
+
+def test_a_model_that_does_not_say_how_it_makes_vectors_is_refused(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.files = encoder(tmp_path)
+    assert "does not say how: it has no modules.json" in refusal(UnsupportedError, tmp_path)
 
 
 def test_nulls_that_matter_are_written_as_zeros() -> None:
