@@ -69,7 +69,7 @@ def _sizes(metadata: Metadata) -> Config:
     hidden, heads = metadata.size("embedding_length"), metadata.size("attention.head_count")
     head_dim = metadata.size("attention.key_length", hidden // max(heads, 1))
     metadata.expect("attention.value_length", head_dim)
-    return {
+    sizes = {
         "hidden_size": hidden,
         "intermediate_size": metadata.size("feed_forward_length"),
         "num_hidden_layers": metadata.size("block_count"),
@@ -77,8 +77,13 @@ def _sizes(metadata: Metadata) -> Config:
         "num_key_value_heads": metadata.size("attention.head_count_kv", heads),
         "head_dim": head_dim,
         "max_position_embeddings": metadata.size("context_length"),
-        "rope_theta": shortest(metadata.take("rope.freq_base", float, 10000.0)),
     }
+    for name, size in sizes.items():
+        if size < 1:
+            raise metadata.refusal(f"has {name} = {size}")
+    if sizes["num_hidden_layers"] > len(metadata.tensors):
+        raise metadata.refusal(f"has {sizes['num_hidden_layers']} layers and fewer tensors")
+    return sizes | {"rope_theta": shortest(metadata.take("rope.freq_base", float, 10000.0))}
 
 
 def _ids(metadata: Mapping[str, Any]) -> Config:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from .schemes import Scheme
 CHAT_CONFIG = "mlc-chat-config.json"
 DOWN = ("down_proj", "fc2", "dense_4h_to_h")
 """Matrices over the elements of the feed-forward part."""
+SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 CODES, SCALES = "q_weight", "q_scale"
 REMEDY = "download the repository again"
 
@@ -48,14 +50,15 @@ class MlcCheckpoint:
         """Read both documents; CheckpointError, or UnsupportedError naming what is not read."""
         chat = read_json(folder / CHAT_CONFIG)
         grouping = _grouping(folder, chat)
-        config = _config(folder, chat)
         cache = read_cache(folder)
+        config = _config(folder, chat, len(cache.tensors))
         bases = [
             name.removesuffix(CODES) + "weight" if name.endswith(f".{CODES}") else name
             for name in cache.tensors
             if not name.endswith(f".{SCALES}")
         ]
-        entries = dict(views(str(chat["model_type"]), config, bases))
+        with _stated(folder / CHAT_CONFIG):
+            entries = dict(views(str(chat["model_type"]), config, bases))
         return cls(folder, config, chat, cache, grouping, entries)
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -164,13 +167,27 @@ def _grouping(folder: Path, chat: Mapping[str, Any]) -> Grouping | None:
     return GROUPINGS.get(name)
 
 
-def _config(folder: Path, chat: Mapping[str, Any]) -> dict[str, Any]:
+def _config(folder: Path, chat: Mapping[str, Any], tensors: int) -> dict[str, Any]:
+    """The config, whose sizes are whole numbers that fit a cache of so many tensors."""
+    where = folder / CHAT_CONFIG
+    with _stated(where):
+        config = read_config(where, chat)
+        for key in SIZES:
+            if type(config[key]) is not int or config[key] < 1:
+                raise UnsupportedError(f"{where}: {key} = {config[key]!r}; {REMEDY}")
+        if config["num_hidden_layers"] > tensors:
+            raise UnsupportedError(f"{where}: more layers than there are tensors; {REMEDY}")
+    return config
+
+
+@contextmanager
+def _stated(where: Path) -> Iterator[None]:
+    """Keys that are missing or of another type as UnsupportedError."""
     try:
-        return read_config(folder / CHAT_CONFIG, chat)
-    except (KeyError, TypeError, AttributeError) as error:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise UnsupportedError(
-            f"{folder / CHAT_CONFIG}: model_config lacks or misstates {error}; use a current "
-            "conversion"
+            f"{where}: model_config lacks or misstates {error}; use a current conversion"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from hub.errors import CheckpointError, HubError, UnsupportedError
 from hub.families import FAMILIES
 from hub.gguf_checkpoint import GgufCheckpoint
-from hub.gguf_header import MAX_ITEMS, parse_header
+from hub.gguf_config import read_config
+from hub.gguf_header import MAX_ITEMS, parse_header, read_header
 from hub.gguf_types import BLOCKS
 from hub.gguf_types import dequantized as dequantized_rows
 from hub.origins import open_origin
@@ -244,6 +246,25 @@ def test_what_is_not_computed_is_refused_by_name(
     message = refusal(UnsupportedError, lambda: opened(tmp_path, "tiny-grouped", extra=extra))
     assert words in message
     assert "model.gguf" in message
+
+
+NUMBERS: tuple[Any, ...] = (0, -1, 1 << 31, 1 << 62, 0.0, float("nan"), "x", True, [1], [])
+
+
+@pytest.mark.parametrize("model", ["tiny-grouped", "tiny-phi3-long", "tiny-gemma3", "tiny-olmoe"])
+def test_no_number_of_the_metadata_brings_the_reader_down(tmp_path: Path, model: str) -> None:
+    """Whatever a key says, the file is read, or refused by name."""
+    tiny = representable(model)
+    file = write_gguf(tmp_path / "m.gguf", tiny.config(), tiny.weights())
+    header = read_header(file)
+    vector = np.ones(16, np.float32)
+    start = f"{header.metadata['general.architecture']}."
+    for key in (key for key in header.metadata if key.startswith(start)):
+        for value in NUMBERS:
+            changed = replace(header, metadata={**header.metadata, key: value})
+            with contextlib.suppress(HubError):
+                config = read_config(changed, lambda name: vector)
+                FAMILIES[family_of(config)].read(config)
 
 
 def test_a_tensor_that_the_family_does_not_know_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -209,6 +210,27 @@ def test_what_is_not_read_is_refused_by_name(
     message = refusal(UnsupportedError, lambda: opened(tmp_path, "tiny-tied", "q4f16_1", **changes))
     assert words in message
     assert "mlc-chat-config.json" in message
+
+
+VALUES: tuple[Any, ...] = (0, -1, 1 << 31, 1 << 62, 0.5, float("nan"), "x", True, None, [], {})
+
+
+@pytest.mark.parametrize("model", ["tiny-grouped", "tiny-phi4", "tiny-gemma3"])
+def test_no_value_of_the_config_brings_the_reader_down(tmp_path: Path, model: str) -> None:
+    """Whatever a key says, the repository is read, or refused by name."""
+    opened(tmp_path, model, "q0f32")
+    file = tmp_path / "mlc-chat-config.json"
+    chat = json.loads(file.read_text())
+    inner = chat["model_config"].get("text_config", chat["model_config"])
+    for key in list(inner):
+        kept = inner[key]
+        for value in VALUES:
+            inner[key] = value
+            file.write_text(json.dumps(chat))
+            with contextlib.suppress(HubError):
+                config = MlcCheckpoint.open(tmp_path).config
+                FAMILIES[family_of(config)].read(config)
+        inner[key] = kept
 
 
 def test_another_quantization_is_refused_by_name(tmp_path: Path) -> None:
