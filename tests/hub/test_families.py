@@ -14,7 +14,8 @@ from hub.errors import UnsupportedError
 from hub.families import FAMILIES
 from hub.families.config import Names
 from hub.schemes import SCHEMES
-from tests.reference.tiny_families import LONG_ROPE, TINY_FAMILIES, TinyDecoder
+from tests.reference.tiny_decoder import TinyDecoder
+from tests.reference.tiny_families import LONG_ROPE, TINY_FAMILIES
 from tests.reference.tiny_shapes import SHAPES
 
 BY_NAME = {tiny.name: tiny for tiny in TINY_FAMILIES}

@@ -24,7 +24,8 @@ from tests.reference import device
 from tests.reference.answers import NEW_TOKENS, read_answers, relative_error, ways_to_cut
 from tests.reference.checkpoints import CONTEXT, family_of, press_checkpoint
 from tests.reference.device import Job, job_to_json
-from tests.reference.tiny_families import TINY_FAMILIES, TinyDecoder
+from tests.reference.tiny_decoder import TinyDecoder
+from tests.reference.tiny_families import TINY_FAMILIES
 
 VARIANT = "base"
 HEAD = (
