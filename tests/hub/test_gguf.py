@@ -31,7 +31,8 @@ from tests.hub.gguf_files import stored, write_gguf
 from tests.reference.answers import digest, read_answers
 from tests.reference.checkpoints import CONTEXT, family_of
 from tests.reference.tiny import TINY, TinyModel
-from tests.reference.tiny_families import TINY_FAMILIES, TinyDecoder
+from tests.reference.tiny_decoder import TinyDecoder
+from tests.reference.tiny_families import TINY_FAMILIES
 
 MODELS = {tiny.name: tiny for tiny in (*TINY, *TINY_FAMILIES)}
 LOST: dict[str, dict[str, Any]] = {

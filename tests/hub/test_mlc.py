@@ -23,7 +23,8 @@ from tests.hub.mlc_files import CONVERSATION, meant, write_mlc
 from tests.reference.answers import digest, read_answers
 from tests.reference.checkpoints import CONTEXT, family_of
 from tests.reference.tiny import TINY, TinyModel
-from tests.reference.tiny_families import TINY_FAMILIES, TinyDecoder
+from tests.reference.tiny_decoder import TinyDecoder
+from tests.reference.tiny_families import TINY_FAMILIES
 
 MODELS: dict[str, TinyModel | TinyDecoder] = {t.name: t for t in (*TINY, *TINY_FAMILIES)}
 KEPT: dict[str, dict[str, Any]] = {
