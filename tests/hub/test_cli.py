@@ -93,6 +93,8 @@ def test_a_synthetic_build_needs_no_checkpoint(tmp_path: Path) -> None:
         (("build", "a", "b", "--repo", "x/y"), "exactly one ID"),
         (("build", "a", "--repo", "x/y", "--synthetic"), "exclude each other"),
         (("build", "a", "--context", "0"), "--context"),
+        (("build", "a", "--file", "m.gguf"), "--file names a GGUF file of the --repo"),
+        (("build", "a", "--repo", "x/y", "--file", "m.bin"), "names a GGUF file"),
         (("build", "--no-such-option"), "No such option"),
         (("verify",), "Missing argument"),
     ],
