@@ -22,6 +22,7 @@ from .weight_specs import WeightSpec
 
 F32, FINEST = SCHEMES["f32"], SCHEMES["q8"]
 ENDS = ("embedding", "lm_head")
+"""Not the table of an encoder: it is half of all weights, multiplies nothing and gains little."""
 SHARE = 1 / 8
 """Of the weights beside the ends: what may have the next higher scheme."""
 BLOCKS, BLOCK_ROWS = 8, 16
