@@ -27,6 +27,7 @@ from .golden import GOLDEN_TOKENS, golden_prompt
 from .golden_vector import golden_text, rounded
 from .mixing import settle
 from .order import Order, Toolchain, read_shape
+from .origins import check_all_used
 from .rounding import Floats
 from .schemes import Schemes, described
 from .shards import ChunkWriter, read_buffers
@@ -60,6 +61,7 @@ def build_model(
     specs = toolchain.families[order.model.family].weights(shape, order.context)
     if order.material.checkpoint is not None:
         check_sources(specs, order.material.checkpoint)
+        check_all_used(specs, order.material.checkpoint)
     trials = Trials(order, shape, toolchain)
     importance = trials.importance()
     stored = settle(order.scheme, specs, order.material.checkpoint, importance)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,13 @@ OURS = ("model.", "gpt_neox.", "lm_head", "embed_out")
 class Stored:
     """A tensor and how it differs from the family's: `pairs` heads whose rows lie in rotating
     pairs, `parts` heads whose queries, keys and values lie apart (0 for none), and `offset` added
-    to every element."""
+    to every element. `name` is its name in the file."""
 
     tensor: GgufTensor
     pairs: int = 0
     parts: int = 0
     offset: float = 0.0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ class GgufCheckpoint:
         if len(tensor.shape) != 2:
             return None
         return packed(name, tensor.dtype, scheme, lambda: self._raw(name, start, stop))
+
+    def unused(self, used: Collection[str]) -> str | None:
+        """The name of a tensor that is none of `used`; None when all are needed."""
+        stacked = (EXPERT.sub(r"\1.\3", name) for name in used)
+        read = {self.entries[name].name for name in stacked if name in self.entries}
+        return next((e.name for e in self.entries.values() if e.name not in read), None)
 
     def identify(self, on_progress: OnProgress = ignore_progress) -> dict[str, str]:
         """sha256 of the file, by its name."""
@@ -184,7 +191,7 @@ def _entries(
                 + REMEDY
             )
         offset = architecture.norm_offset if kind.endswith("norm") and ending == "weight" else 0.0
-        yield name, Stored(tensor, pairs, parts, offset)
+        yield name, Stored(tensor, pairs, parts, offset, found)
 
 
 def _names(header: GgufHeader, layers: int) -> Iterator[tuple[str, str]]:

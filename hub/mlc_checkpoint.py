@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,10 @@ class MlcCheckpoint:
         if scales.dtype == "bfloat16":
             held = _floats(held, scales.dtype)
         return mlc_groups.packed(name, self.grouping, words, held, scheme)
+
+    def unused(self, used: Collection[str]) -> str | None:
+        """The name of a tensor that is none of `used`; None when all are needed."""
+        return next(iter(sorted(set(self.entries) - set(used))), None)
 
     def identify(self, on_progress: OnProgress = ignore_progress) -> dict[str, str]:
         """sha256 of every weight file and its index; CheckpointError for a wrong md5."""

@@ -5,21 +5,22 @@ Knows which files tell the kinds apart; each kind is read by its own module.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from runtime.progress import OnProgress
 
 from .checkpoint import INDEX, WEIGHTS, Checkpoint
-from .errors import CheckpointError
+from .errors import CheckpointError, UnsupportedError
 from .gguf_checkpoint import GgufCheckpoint
 from .gguf_documents import chat_documents
 from .mlc_checkpoint import CHAT_CONFIG, MlcCheckpoint
 from .mlc_documents import chat_documents as mlc_chat_documents
 from .source_rows import TensorRows
 from .tokenizer_files import TOKENIZER, TokenizerFiles
+from .weight_specs import WeightSpec
 
 
 class Weights(TensorRows, Protocol):
@@ -33,6 +34,30 @@ class Weights(TensorRows, Protocol):
     def identify(self, on_progress: OnProgress) -> dict[str, str]:
         """sha256 of every file that decides the result, by name."""
         ...
+
+
+@runtime_checkable
+class Complete(Protocol):
+    """Weights that a conversion has left nothing needless in."""
+
+    def unused(self, used: Collection[str]) -> str | None:
+        """The name of a tensor that is none of `used`; None when all are needed."""
+        ...
+
+
+def check_all_used(specs: Sequence[WeightSpec], weights: TensorRows) -> None:
+    """Raise UnsupportedError for a tensor that the family would compute without.
+
+    Checkpoints of safetensors keep tensors that nobody needs, so only conversions are held to it.
+    """
+    if not isinstance(weights, Complete):
+        return
+    left = weights.unused({name for spec in specs for name in spec.sources})
+    if left is not None:
+        raise UnsupportedError(
+            f"tensor {left!r} is not known to the family; computing the model without it would be "
+            "wrong"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ from hub.gguf_config import read_config
 from hub.gguf_header import read_header
 from hub.gguf_types import BLOCKS
 from hub.gguf_types import dequantized as dequantized_rows
-from hub.origins import open_origin
+from hub.origins import check_all_used, open_origin
 from hub.row_orders import paired_rows, parted_rows
 from hub.schemes import SCHEMES
+from hub.source_rows import check_sources
 from hub.stream import dequantized, press
 from tests.hub.gguf_files import stored, write_gguf
 from tests.reference.answers import digest, read_answers
@@ -91,6 +92,9 @@ def test_a_file_tells_the_model_whole(tmp_path: Path, model: str) -> None:
     family = FAMILIES[family_of(config)]
     assert family_of(checkpoint.config) == family_of(config)
     assert family.read(checkpoint.config) == family.read(config)
+    specs = family.weights(family.read(config), CONTEXT)
+    check_sources(specs, checkpoint)
+    check_all_used(specs, checkpoint)
     for name, array in tiny.weights().items():
         count = array.shape[0]
         assert checkpoint.shape(name) == array.shape

@@ -15,8 +15,9 @@ import pytest
 from hub.errors import CheckpointError, HubError, UnsupportedError
 from hub.families import FAMILIES
 from hub.mlc_checkpoint import MlcCheckpoint
-from hub.origins import open_origin
+from hub.origins import check_all_used, open_origin
 from hub.schemes import SCHEMES
+from hub.source_rows import check_sources
 from hub.stream import dequantized, press
 from runtime.progress import ignore_progress
 from tests.hub.mlc_files import CONVERSATION, meant, write_mlc
@@ -81,6 +82,9 @@ def test_a_repository_tells_the_model_whole(tmp_path: Path, model: str) -> None:
     assert family_of(checkpoint.config) == family_of(tiny.config())
     wanted = tiny.config() | LOST.get(model, {})
     assert family.read(checkpoint.config) == family.read(wanted)
+    specs = family.weights(family.read(wanted), CONTEXT)
+    check_sources(specs, checkpoint)
+    check_all_used(specs, checkpoint)
     for name, array in tiny.weights().items():
         assert checkpoint.shape(name) == array.shape
         np.testing.assert_array_equal(checkpoint.rows(name, 0, array.shape[0]), array, name)

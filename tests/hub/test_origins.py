@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from gguf import GGMLQuantizationType as Kind
 
 from hub.build import build_model
-from hub.errors import CheckpointError
+from hub.errors import CheckpointError, UnsupportedError
 from hub.material import Material, from_folder
 from hub.origins import open_origin
 from hub.request import Request, order
@@ -68,6 +69,25 @@ def test_a_build_does_not_depend_on_how_rows_are_cut(
     monkeypatch.setattr("hub.stream.BLOCK_ELEMENTS", 1500)
     parts = build(material, tmp_path / "b")
     assert parts.weights == whole.weights
+
+
+BIAS = "model.layers.0.mlp.up_proj.bias"
+
+
+@pytest.mark.parametrize("kind", ["gguf", "mlc"])
+def test_a_tensor_that_would_be_left_out_is_refused(tmp_path: Path, kind: str) -> None:
+    """A bias that the family does not add."""
+    config = TINY_MODEL.config()
+    more = {**TINY_MODEL.weights(), BIAS: np.ones(TINY_MODEL.intermediate, np.float32)}
+    if kind == "gguf":
+        path = write_gguf(tmp_path / "m.gguf", config, more)
+    else:
+        gate = BIAS.replace("up_proj", "gate_proj")
+        path = write_mlc(tmp_path, config, {**more, gate: more[BIAS]}, "q0f32")
+    material = from_folder(path, "tiny", None, ignore_progress)
+    words = {"gguf": "'blk.0.ffn_up.bias' is not known", "mlc": "_proj.bias' is not known"}[kind]
+    with pytest.raises(UnsupportedError, match=re.escape(words)):
+        build(material, tmp_path / "hub")
 
 
 def test_safetensors_come_before_what_else_lies_there(tmp_path: Path) -> None:
