@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -327,6 +328,16 @@ def test_the_models_own_tokenizer_beside_the_file_is_preferred(tmp_path: Path) -
     own = (tmp_path / "own" / "tokenizer.json").read_bytes()
     (tmp_path / "tokenizer.json").write_bytes(own)
     assert open_origin(tmp_path).chat.documents["tokenizer.json"] == own
+
+
+def test_without_the_package_it_is_said_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = MODELS["tiny-grouped"]
+    file = write_gguf(tmp_path / "m.gguf", tiny.config(), tiny.weights())
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    message = refusal(UnsupportedError, lambda: GgufCheckpoint.open(file))
+    assert "pip install 'modelpress[gguf]'" in message
 
 
 def test_packed_rows_are_words_of_the_scheme(tmp_path: Path) -> None:
