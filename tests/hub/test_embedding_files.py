@@ -43,7 +43,7 @@ def write(folder: Path, kinds: tuple[str, ...] = KINDS, **changes: Any) -> Path:
         | changes.get("prompts", {}),
     }
     for name, data in documents.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(data))
     return folder
 

@@ -15,6 +15,7 @@ from runtime.fake import FAKE_WIDTH, FakeTokenizer, fake_vector
 from runtime.fake_executor import FakeExecutor, Flaws
 from runtime.fake_hub import fake_encoder_plan, fake_hub
 from runtime.manifest import REGISTRY_FORMAT, Registry
+from runtime.notes import MemoryNotes
 from tests.runtime.conftest import Desk, OpenDesk
 
 WHOLE = FakeTokenizer().encode_whole
@@ -175,6 +176,17 @@ async def test_a_device_that_computes_a_text_wrongly_is_not_trusted(open_desk: O
     desk = open_desk(files=both_hubs(), executor=FakeExecutor(flaws=flaws))
     error = await refusal(desk, "a")
     assert error.code == "unsupported_device"
+
+
+async def test_only_a_golden_vector_vouches_for_a_device_at_a_later_visit(
+    open_desk: OpenDesk,
+) -> None:
+    notes, remembered = MemoryNotes(), []
+    for weights in ("synthetic", "real", "real"):
+        desk = open_desk(files=both_hubs(), notes=notes, options=json.dumps({"weights": weights}))
+        model = json.loads(await desk.api.load("vectors"))["model"]
+        remembered.append(model["self_test"]["remembered"])
+    assert remembered == [False, False, True]
 
 
 async def test_info_says_what_the_model_is_for(desk: Desk) -> None:
