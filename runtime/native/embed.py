@@ -18,7 +18,7 @@ from ..host import Host
 from ..options import EngineOptions
 from .terminal import progress_bars, stopped_by_interrupt
 
-SHOWN_CHARACTERS = 60
+SHOWN_CHARACTERS = 40
 
 
 async def embed(host: Host, options: EngineOptions, request: Mapping[str, Any]) -> dict[str, Any]:
