@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hub.rounding import Floats
 from hub.schemes import SCHEMES
 from hub.stream import press
 from tests.reference.tiny import TINY
+from tests.reference.tiny_families import TINY_FAMILIES
 
 MODEL = TINY[0]
 TOKENS = (1, 5, 9, 17, 200, 3, 44)
@@ -42,6 +44,19 @@ def test_a_walk_is_the_compiled_model_at_every_token(checkpoint: Checkpoint, wal
     stored = walk.over(StoredRows(checkpoint, scheme))
     found = np.concatenate([stored.logits(TOKENS[:6]), stored.logits(TOKENS[6:], 6)])
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_experts_are_walked_too(tmp_path: Path) -> None:
+    """Their operators read matrices whole, as plans do, and only attention is observed."""
+    tiny = next(model for model in TINY_FAMILIES if model.name == "tiny-olmoe")
+    source, family = Checkpoint.open(tiny.write(tmp_path)), FAMILIES["olmoe"]
+    config, seen = family.read(source.config), set()
+    first = Walk(family, config, StoredRows(source), context=64, tokens=32)
+    found = first.over(StoredRows(source), lambda name, x: seen.add(name)).logits(TOKENS)
+    tensors = {b.name: b.data for b in press(family.weights(config, 64), SCHEMES["f32"], source)}
+    wanted = Reference("olmoe", source.config, SCHEMES["f32"], tensors, context=64).logits(TOKENS)
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert {"layers.0.qkv", "layers.0.output"} <= seen
 
 
 def test_a_matrix_is_observed_with_the_rows_it_meets(checkpoint: Checkpoint, walk: Walk) -> None:
