@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hub.build import build_model
+from hub.checkpoint import Checkpoint
 from hub.errors import CheckpointError, CompileError, OutputError, UnsupportedError
 from hub.families import FAMILIES
 from hub.material import Material, from_folder, from_shapes
@@ -202,7 +203,8 @@ def test_a_build_that_fails_leaves_the_old_one_serving(
     root = tmp_path / "hub"
     build(material, root)
     before = contents(root)
-    folder = material.checkpoint.folder if material.checkpoint else Path()
+    assert material.folder is not None
+    folder = material.folder
     changed = dataclasses.replace(MODEL, seed=1)
     newer = from_folder(changed.write(folder), "tiny", None, ignore_progress)
     monkeypatch.setattr(place, failure)
@@ -277,7 +279,7 @@ def test_wrong_shapes_stop_before_anything_is_written(material: Material, tmp_pa
 
 
 def test_a_missing_tensor_is_named(material: Material, tmp_path: Path) -> None:
-    assert material.checkpoint is not None
+    assert isinstance(material.checkpoint, Checkpoint)
     entries = dict(material.checkpoint.entries)
     del entries["model.norm.weight"]
     checkpoint = dataclasses.replace(material.checkpoint, entries=entries)

@@ -25,6 +25,9 @@ class Counted:
     def encode(self, text: str) -> list[int]:
         return self._inner.encode(text)
 
+    def encode_whole(self, text: str) -> list[int]:
+        return self._inner.encode_whole(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         self.longest = max(self.longest, len(ids))
         return self._inner.decode(ids)
