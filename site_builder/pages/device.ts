@@ -71,7 +71,9 @@ export function judge(model: ModelFacts, device: Device | NoDevice): Verdict {
   if (!isDevice(device)) {
     return { kind: "no", words: "Needs WebGPU", detail: deviceWords(device) };
   }
-  const variant = model.variants.find((v) => lacking(v, device).length === 0);
+  const fitting = model.variants.filter((v) => lacking(v, device).length === 0);
+  const made = fitting.find((v) => (v.name === "software") === device.software);
+  const variant = made ?? fitting[0];
   const least = model.variants.at(-1);
   if (!variant) {
     const missing = least ? lacking(least, device).join(", ") : "a plan";

@@ -36,6 +36,11 @@ def test_every_page_is_reached_by_clicking_and_none_complains(guest: Guest) -> N
     assert not failed
 
 
+def test_a_processor_is_told_the_variant_written_for_it(guest: Guest) -> None:
+    guest.open("m/press-guide/index.html")
+    expect(guest.page.locator('[data-verdict-detail="press-guide"]')).to_contain_text("“software”")
+
+
 def test_folders_work_as_addresses_too(guest: Guest) -> None:
     for path in ("", "chat/", "models/", "bench/", "m/press-guide/"):
         guest.open(path)
@@ -131,7 +136,7 @@ def test_the_benchmark_shows_a_table_and_answers_scripts(guest: Guest) -> None:
         "smollm2-135m-instruct"
     )
     expect(page.get_by_label("Variant").locator("option")).to_have_text(
-        ["Best for this device", "f16", "base"]
+        ["Best for this device", "f16", "base", "software"]
     )
     page.get_by_role("button", name="Measure").click()
     expect(page.locator("tbody th")).to_have_text(["SmolLM2 135M Instruct"] * 3)
