@@ -97,8 +97,7 @@ def _gemma3(reader: Reader, sizes: Mapping[str, Any]) -> dict[str, Any]:
 def _rope(reader: Reader, sizes: Mapping[str, Any], theta: float) -> Rope:
     return read_rope(
         reader,
-        head_dim=sizes["head_dim"],
-        context=sizes["context"],
+        sizes,
         kinds=("linear",),
         theta=theta,
     )

@@ -36,9 +36,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
         **sizes,
         rope=read_rope(
             reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
+            sizes,
             partial=reader.take("rotary_pct", float, 0.25),
             theta=reader.take("rotary_emb_base", float, 10000.0),
         ),

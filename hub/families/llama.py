@@ -37,12 +37,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     reader.expect("attention_bias", False)
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
-        ),
+        rope=read_rope(reader, sizes),
         windows=windows,
         qkv_bias=bias,
         output_bias=bias,

@@ -65,12 +65,7 @@ def _ministral(reader: Reader, names: Names) -> DecoderConfig:
     kind = "sliding_attention" if window else "full_attention"
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
-        ),
+        rope=read_rope(reader, sizes),
         windows=read_windows(reader, sizes["layers"], window, kind),
         names=names,
     )
@@ -98,9 +93,7 @@ def _ministral3(reader: Reader, names: Names) -> DecoderConfig:
         **sizes,
         rope=read_rope(
             Reader({"rope_parameters": settings}, reader.family, frozenset()),
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
+            sizes,
             original=every,
         ),
         windows=(window,) * max(sizes["layers"], 0),

@@ -22,12 +22,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     bias = reader.take("attention_bias", bool, False)
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
-        ),
+        rope=read_rope(reader, sizes),
         windows=(0,) * max(sizes["layers"], 0),
         qkv_bias=bias,
         output_bias=bias,

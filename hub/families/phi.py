@@ -34,13 +34,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
         reader.refuse("qk_layernorm", "norms of another size than the heads")
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
-            partial=0.5,
-        ),
+        rope=read_rope(reader, sizes, partial=0.5),
         windows=(0,) * max(sizes["layers"], 0),
         qkv_bias=True,
         output_bias=True,

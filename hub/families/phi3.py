@@ -34,8 +34,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
         **sizes,
         rope=read_rope(
             reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
+            sizes,
             kinds=("longrope",),
             partial=1.0,
             original=ORIGINAL_CONTEXT,

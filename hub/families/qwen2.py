@@ -22,12 +22,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     sizes = read_sizes(reader, num_key_value_heads=32)
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "yarn"),
-        ),
+        rope=read_rope(reader, sizes, kinds=("linear", "yarn")),
         windows=upper_windows(reader, sizes["layers"]),
         qkv_bias=True,
     )

@@ -20,12 +20,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     bias = reader.take("attention_bias", bool, False)
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "yarn"),
-        ),
+        rope=read_rope(reader, sizes, kinds=("linear", "yarn")),
         windows=upper_windows(reader, sizes["layers"]),
         qkv_bias=bias,
         output_bias=bias,

@@ -31,12 +31,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
         window = None
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "yarn"),
-        ),
+        rope=read_rope(reader, sizes, kinds=("linear", "yarn")),
         windows=(window or 0,) * max(sizes["layers"], 0),
         qkv_bias=bias,
         output_bias=bias,

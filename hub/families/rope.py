@@ -112,22 +112,27 @@ def _scaling_problems(scaling: Scaling, frequencies: int) -> list[str]:
     return found
 
 
+COMMON_KINDS = ("linear", "llama3", "yarn")
+"""The scalings of most families."""
+
+
 def read_rope(
     reader: Reader,
+    sizes: Mapping[str, Any],
     *,
-    head_dim: int,
-    context: int,
-    kinds: tuple[str, ...],
+    kinds: tuple[str, ...] = COMMON_KINDS,
     partial: float | None = None,
     theta: float = 10000.0,
     original: int | None = None,
 ) -> Rope:
     """rope_theta and rope_scaling, or both in rope_parameters as newer checkpoints have them.
 
-    `kinds` are the scalings the family computes; `partial` is its default for the rotated share
-    of a head, None where the family always rotates all of it; `original` its default for the
-    context before scaling, `context` where there is none. UnsupportedError names what is not.
+    `sizes` as `read_sizes` gives them. `kinds` are the scalings the family computes; `partial` is
+    its default for the rotated share of a head, None where the family always rotates all of it;
+    `original` its default for the context before scaling, the whole one where there is none.
+    UnsupportedError names what is not computed.
     """
+    head_dim, context = sizes["head_dim"], sizes["context"]
     settings = dict(reader.take("rope_scaling", dict, None) or {})
     settings |= reader.take("rope_parameters", dict, None) or {}
     theta = reader.take("rope_theta", float, theta)

@@ -24,12 +24,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     rotated = _rotated(reader, sizes["layers"])
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
-        ),
+        rope=read_rope(reader, sizes),
         windows=_windows(reader, rotated),
         qkv_bias=bias,
         output_bias=bias,

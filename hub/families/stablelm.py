@@ -33,13 +33,7 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     parallel = reader.take("use_parallel_residual", bool, False)
     return DecoderConfig(
         **sizes,
-        rope=read_rope(
-            reader,
-            head_dim=sizes["head_dim"],
-            context=sizes["context"],
-            kinds=("linear", "llama3", "yarn"),
-            partial=0.25,
-        ),
+        rope=read_rope(reader, sizes, partial=0.25),
         windows=(0,) * max(sizes["layers"], 0),
         qkv_bias=reader.take("use_qkv_bias", bool, False),
         norm="layer",
