@@ -54,19 +54,15 @@ class Reference:
         reader = FAMILIES[family]
         module = reader.module(reader.read(config), scheme, shape)
         pages = -(-context // page_size)
-        self._device = tvm.cpu()
-        self._machine = relax.VirtualMachine(_compile(module.ir, context, pages), self._device)
+        self._machine = machine(module.ir, {"n": context, "pos": context, "pages": pages})
         self._inputs = module.inputs
-        self._weights = {name: self._tensor(array) for name, array in tensors.items()}
+        self._weights = {name: tensor(array) for name, array in tensors.items()}
         self._caches = {
-            buffer.name: self._tensor(np.zeros(_cache_shape(buffer, module, pages), _KV[kv_dtype]))
+            buffer.name: tensor(np.zeros(_cache_shape(buffer, module, pages), _KV[kv_dtype]))
             for buffer in module.caches
         }
         # Pages in reverse order: an executor that ignores the page table cannot agree.
-        self._table = self._tensor(np.arange(pages, dtype=np.int32)[::-1].copy())
-
-    def _tensor(self, array: Array) -> Any:
-        return tvm.runtime.tensor(np.ascontiguousarray(array), self._device)
+        self._table = tensor(np.arange(pages, dtype=np.int32)[::-1].copy())
 
     def prefill(self, tokens: Sequence[int], pos: int) -> Array:
         """logits f32[vocab] of the last of `tokens`, which start at position `pos`."""
@@ -80,7 +76,7 @@ class Reference:
         fixed = {
             "pos": tvm.runtime.ShapeTuple([pos]),
             "page_table": self._table,
-            "tokens": self._tensor(np.asarray(tokens, np.int32)),
+            "tokens": tensor(np.asarray(tokens, np.int32)),
         }
         fixed["token"] = fixed["tokens"]
         values = {**self._weights, **self._caches, **fixed}
@@ -113,10 +109,15 @@ def _cache_shape(buffer: Any, module: Any, pages: int) -> tuple[int, ...]:
     return (pages, *(int(dim) for dim in list(dims)[1:]))
 
 
-def _compile(ir: Any, context: int, pages: int) -> Any:
-    target = Target({"kind": "llvm"})
-    bounds = {"n": context, "pos": context, "pages": pages}
-    return tvm.compile(with_bounds(ir, bounds), target=target)
+def machine(ir: Any, bounds: Mapping[str, int]) -> Any:
+    """The functions of a Relax module compiled for the processor; symbols are at most `bounds`."""
+    compiled = tvm.compile(with_bounds(ir, bounds), target=Target({"kind": "llvm"}))
+    return relax.VirtualMachine(compiled, tvm.cpu())
+
+
+def tensor(array: Array) -> Any:
+    """An array as such a function takes it."""
+    return tvm.runtime.tensor(np.ascontiguousarray(array), tvm.cpu())
 
 
 def open_built(hub: Path, id: str, scheme: str | None = None) -> tuple[Manifest, Reference]:
@@ -126,16 +127,21 @@ def open_built(hub: Path, id: str, scheme: str | None = None) -> tuple[Manifest,
         raise HubError(f"{id} was built without weights: there is nothing to compute with")
     if manifest.task != "chat":
         raise HubError(f"{id} is a model of embeddings: it has no logits")
-    index = WeightIndex.loads(read_file(hub, manifest.weights), manifest.weights.path)
-    config = json.loads(read_file(hub, manifest.files["config.json"]))
-    reference = Reference(
-        manifest.architecture.family,
-        config,
-        stored_schemes(manifest.quantization),
-        {tensor.name: data for tensor, data in read_buffers(hub, index)},
-        context=manifest.architecture.context,
-    )
+    reference = Reference(*stored_model(hub, manifest), context=manifest.architecture.context)
     return manifest, reference
+
+
+def stored_model(
+    hub: Path, manifest: Manifest
+) -> tuple[str, Mapping[str, Any], Schemes, Mapping[str, Array]]:
+    """Family, config.json, schemes and tensors of a built model: what a reference is made of."""
+    index = WeightIndex.loads(read_file(hub, manifest.weights), manifest.weights.path)
+    return (
+        manifest.architecture.family,
+        json.loads(read_file(hub, manifest.files["config.json"])),
+        stored_schemes(manifest.quantization),
+        {stored.name: data for stored, data in read_buffers(hub, index)},
+    )
 
 
 def read_manifest(hub: Path, id: str, scheme: str | None) -> Manifest:

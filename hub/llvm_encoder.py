@@ -4,32 +4,22 @@ It shares the operators and the weights with the plans, and none of the kernels,
 or the executors. Texts are computed one at a time, so it knows no layout of several either.
 """
 
-# mypy: disable-error-code="attr-defined"
-
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tvm
-from tvm import relax
-from tvm.target import Target
 
 from runtime.manifest import Embedding, Manifest
-from runtime.weights import WeightIndex
 
 from .errors import HubError
 from .families import FAMILIES
 from .families.family import ModuleShape
-from .files import read_file
-from .llvm import read_manifest
-from .passes import with_bounds
-from .schemes import Schemes, stored_schemes
-from .shards import read_buffers
+from .llvm import machine, read_manifest, stored_model, tensor
+from .schemes import Schemes
 
 Array = npt.NDArray[Any]
 
@@ -53,15 +43,9 @@ class EncoderReference:
         )
         reader = FAMILIES[family]
         module = reader.module(reader.read(config), scheme, shape)
-        bounded = with_bounds(module.ir, {"n": length, "texts": 1})
-        compiled = tvm.compile(bounded, target=Target({"kind": "llvm"}))
-        self._device = tvm.cpu()
-        self._machine = relax.VirtualMachine(compiled, self._device)
+        self._machine = machine(module.ir, {"n": length, "texts": 1})
         self._inputs = module.inputs["encode"]
-        self._weights = {name: self._tensor(array) for name, array in tensors.items()}
-
-    def _tensor(self, array: Array) -> Any:
-        return tvm.runtime.tensor(np.ascontiguousarray(array), self._device)
+        self._weights = {name: tensor(array) for name, array in tensors.items()}
 
     def embed(self, tokens: Sequence[int]) -> Array:
         """f32[width]: the vector of one text, special tokens included in `tokens`."""
@@ -74,7 +58,7 @@ class EncoderReference:
             "spans": np.repeat(span, n, axis=0),
             "texts": span,
         }
-        values = {**self._weights, **{name: self._tensor(a) for name, a in rows.items()}}
+        values = {**self._weights, **{name: tensor(a) for name, a in rows.items()}}
         (result,) = self._machine["encode"](*(values[name] for name in self._inputs))
         vector: Array = result.numpy()[0]
         return vector
@@ -88,12 +72,4 @@ def open_encoder(
     if manifest.synthetic or manifest.embedding is None:
         what = "without weights" if manifest.synthetic else "for chats, not for embeddings"
         raise HubError(f"{id} was built {what}: there is nothing to compute with")
-    index = WeightIndex.loads(read_file(hub, manifest.weights), manifest.weights.path)
-    reference = EncoderReference(
-        manifest.architecture.family,
-        json.loads(read_file(hub, manifest.files["config.json"])),
-        stored_schemes(manifest.quantization),
-        {tensor.name: data for tensor, data in read_buffers(hub, index)},
-        embedding=manifest.embedding,
-    )
-    return manifest, reference
+    return manifest, EncoderReference(*stored_model(hub, manifest), embedding=manifest.embedding)
