@@ -104,15 +104,20 @@ def _other_names(name: str) -> Iterator[str]:
 
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object; CheckpointError when the file is missing or is not one."""
-    if not file.is_file():
-        raise CheckpointError(f"{file}: missing; copy it from where the model was published")
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise CheckpointError(f"{file}: not valid JSON ({error}); download it again") from error
+    data = read_json_value(file)
     if not isinstance(data, dict):
         raise CheckpointError(f"{file}: not a JSON object; download it again")
     return data
+
+
+def read_json_value(file: Path) -> Any:
+    """Any JSON; CheckpointError when the file is missing or is none."""
+    if not file.is_file():
+        raise CheckpointError(f"{file}: missing; copy it from where the model was published")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise CheckpointError(f"{file}: not valid JSON ({error}); download it again") from error
 
 
 def _entries(folder: Path) -> dict[str, TensorEntry]:

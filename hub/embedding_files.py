@@ -7,7 +7,6 @@ written before a text. A step that is not computed here is refused by name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from model_configs.config import EmbeddingSettings
 from runtime.manifest import Embedding
 
-from .checkpoint import read_json
+from .checkpoint import read_json, read_json_value
 from .errors import CheckpointError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -107,10 +106,7 @@ def complete_recipe(
 
 def _steps(file: Path) -> list[tuple[str, str]]:
     """(kind, folder) of each item of modules.json."""
-    try:
-        items = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise CheckpointError(f"{file}: not valid JSON ({error}); download it again") from error
+    items = read_json_value(file)
     if not isinstance(items, list):
         raise CheckpointError(f"{file}: not a JSON array; download it again")
     return [_step(item, file) for item in items]

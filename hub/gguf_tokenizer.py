@@ -15,6 +15,7 @@ from .errors import CheckpointError, UnsupportedError
 from .gguf_header import REMEDY, GgufHeader
 from .gguf_pieces import merges_of_scores
 from .gguf_splits import SPLITS
+from .tokenizer_files import bpe_model
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
 SPACE = "▁"
@@ -208,18 +209,7 @@ def _pieces(vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def _bpe(vocabulary: Vocabulary, merges: Sequence[str]) -> dict[str, Any]:
-    return {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": False,
-        "ignore_merges": False,
-        "vocab": _ids(vocabulary),
-        "merges": list(merges),
-    }
+    return bpe_model(_ids(vocabulary), merges)
 
 
 def _start(vocabulary: Vocabulary, default: bool) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import UnsupportedError
-from .tokenizer_files import TEMPLATE, TOKENIZER, TOKENIZER_CONFIG, TokenizerFiles
+from .tokenizer_files import TEMPLATE, TOKENIZER, TOKENIZER_CONFIG, TokenizerFiles, bpe_model
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHATML = (
@@ -65,18 +65,7 @@ def _tokenizer() -> dict[str, Any]:
             "trim_offsets": True,
             "use_regex": True,
         },
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {letter: byte for byte, letter in byte_letters().items()},
-            "merges": [],
-        },
+        "model": bpe_model({letter: byte for byte, letter in byte_letters().items()}, ()),
     }
 
 

@@ -7,7 +7,7 @@ nor template.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,3 +117,19 @@ def _token_id(tokenizer: Mapping[str, Any], token: Any) -> tuple[int, ...]:
 
 def _is_added(item: Any) -> bool:
     return isinstance(item, dict) and type(item.get("id")) is int and "content" in item
+
+
+def bpe_model(vocabulary: Mapping[str, int], merges: Sequence[str]) -> dict[str, Any]:
+    """The `model` of a tokenizer.json: byte pair encoding without any of its options."""
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": dict(vocabulary),
+        "merges": list(merges),
+    }

@@ -11,40 +11,32 @@ from .template import render
 def rms_norm(op: Op, profile: Profile) -> LibraryKernel:
     """x f32[n, cols], weight f32[cols], (residual f32[n, cols],) out f32[n, cols]:
     `x / sqrt(mean(x^2) + eps) * weight` (+ residual)."""
-    cols, residual = op.integer("cols"), bool(op.attrs.get("residual", False))
-    assert cols % 4 == 0, op
-    return render(
-        op,
-        profile,
-        template="rms_norm",
-        values={
-            "quads": cols // 4,
-            "threads": _threads(cols, profile),
-            "eps": f"{op.number('eps'):.9e}",
-            "residual": residual,
-        },
-        grid=(op.tokens, Expr(1), Expr(1)),
-        writes=(2 + int(residual),),
-        any_n=True,
-    )
+    residual = bool(op.attrs.get("residual", False))
+    return _norm(op, profile, "rms_norm", out=2 + int(residual), residual=residual)
 
 
 def layer_norm(op: Op, profile: Profile) -> LibraryKernel:
     """x f32[n, cols], weight f32[cols], bias f32[cols], out f32[n, cols]:
     `(x - mean) / sqrt(variance + eps) * weight + bias`."""
+    return _norm(op, profile, "layer_norm", out=3)
+
+
+def _norm(op: Op, profile: Profile, template: str, *, out: int, **values: bool) -> LibraryKernel:
+    """A workgroup a row, whose binding `out` is written."""
     cols = op.integer("cols")
     assert cols % 4 == 0, op
     return render(
         op,
         profile,
-        template="layer_norm",
+        template=template,
         values={
             "quads": cols // 4,
             "threads": _threads(cols, profile),
             "eps": f"{op.number('eps'):.9e}",
+            **values,
         },
         grid=(op.tokens, Expr(1), Expr(1)),
-        writes=(3,),
+        writes=(out,),
         any_n=True,
     )
 

@@ -79,7 +79,7 @@ class CountingReference:
 
 @dataclass(frozen=True)
 class CountingEncoder:
-    """Answers every text with the numbers 1 to its length in tokens, as wide as it is asked for."""
+    """Answers every text with 0, 1, ... below its length in tokens, over and over."""
 
     family: str
     config: Mapping[str, Any]

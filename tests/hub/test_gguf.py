@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import struct
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from hub.schemes import SCHEMES
 from hub.source_rows import check_sources
 from hub.stream import dequantized, press
 from tests.hub.gguf_files import stored, write_gguf
+from tests.hub.refusals import refusal
 from tests.reference.answers import digest, read_answers
 from tests.reference.checkpoints import CONTEXT, family_of
 from tests.reference.tiny import TINY, TinyModel
@@ -225,12 +225,6 @@ def test_divisors_of_another_scaling_are_refused(tmp_path: Path) -> None:
     assert "rope_freqs.weight that are not those of Llama 3" in refusal(
         UnsupportedError, lambda: opened(tmp_path, "tiny-scaled-rope")
     )
-
-
-def refusal(kind: type[HubError], act: Callable[[], object]) -> str:
-    with pytest.raises(kind) as caught:
-        act()
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from hub.source_rows import check_sources
 from hub.stream import dequantized, press
 from runtime.progress import ignore_progress
 from tests.hub.mlc_files import CONVERSATION, meant, write_mlc
+from tests.hub.refusals import refusal
 from tests.reference.answers import digest, read_answers
 from tests.reference.checkpoints import CONTEXT, family_of
 from tests.reference.tiny import TINY, TinyModel
@@ -190,12 +191,6 @@ def test_a_shard_with_another_md5_is_refused(tmp_path: Path) -> None:
     damage(tmp_path, "model.layers.0.mlp.down_proj.q_weight", 0, np.uint32)
     message = refusal(CheckpointError, checkpoint.identify)
     assert "its md5 is not what the index says; download it again" in message
-
-
-def refusal(kind: type[HubError], act: Callable[[], object]) -> str:
-    with pytest.raises(kind) as caught:
-        act()
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
