@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,8 +44,11 @@ def page(chromium: Browser) -> Any:
     page.close()
 
 
-def texts(profile: str) -> list[str]:
+def texts(profile: str, *schemes: str) -> list[str]:
+    """Of every op under q4, and again of those with weights under `schemes`."""
     ops = [*LLAMA["tiny"](PROFILES[profile]), *other_ops(PROFILES[profile])]
+    weighted = [op for op in ops if "scheme" in op.attrs]
+    ops += [replace(op, attrs={**op.attrs, "scheme": s}) for s in schemes for op in weighted]
     kernels = [kernel_for(op, PROFILES[profile]) for op in ops]
     parts = [part for kernel in kernels if kernel is not None for part in dispatches(kernel)]
     return list(dict.fromkeys(emulated(part.wgsl) for part in parts))
@@ -71,7 +75,7 @@ def test_modules_of_the_other_profiles_are_accepted(page: Any, profile: str) -> 
     check there is everything but the type itself, which wgpu checks on lavapipe. Subgroup matrices
     are replaced by what they mean."""
     features = page.evaluate(CHECK, {"texts": [], "pipelines": False})["wanted"]
-    sources = texts(profile)
+    sources = texts(profile, "q3", "q8")
     if "shader-f16" not in features:
         sources = [s.replace("enable f16;\n", "").replace("f16", "f32") for s in sources]
     if "subgroups" not in features:
