@@ -1,7 +1,8 @@
 """What the kernels of the processor speak in: finished kernels over plain memory.
 
 The operations (`Op`) are those of the WebGPU library and so are their arguments, attributes and
-layouts; how work is cut differs. A kernel is one PrimFunc that becomes one function of a WebAssembly module.
+layouts; how work is cut differs. A kernel is one PrimFunc, which becomes one function of a
+WebAssembly module.
 """
 
 from __future__ import annotations
