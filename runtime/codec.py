@@ -14,11 +14,15 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, Union
 
 from .errors import FormatError, ModelpressError
 
 T = TypeVar("T")
+
+ABSENT_IF_NONE = MappingProxyType({"absent_if_none": True})
+"""Metadata of a field that documents leave out when it is None."""
 
 
 def loads(cls: type[T], text: str | bytes, where: str) -> T:
@@ -51,13 +55,21 @@ def encode(value: Any) -> Any:
     if hasattr(value, "to_json"):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return _encode_fields(value)
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     assert value is None or isinstance(value, int | float | str | bool), type(value)
     return value
+
+
+def _encode_fields(value: Any) -> dict[str, Any]:
+    return {
+        f.name: encode(getattr(value, f.name))
+        for f in dataclasses.fields(value)
+        if not ("absent_if_none" in f.metadata and getattr(value, f.name) is None)
+    }
 
 
 def decode(cls: Any, data: Any, where: str) -> Any:

@@ -19,6 +19,20 @@ Entry points every chat model has (symbols in brackets):
 * `reset()`: `counts` = 0.
 * `synthesize(seed)`: fills every weight buffer with well-behaved numbers (for benchmarks).
 
+Plans for the processor (`module` is not None; variants "cpu" and "cpu-relaxed") are replayed in
+WebAssembly, and their `features` say so: "wasm" and "wasm-simd128", "wasm-relaxed-simd" as well for
+"cpu-relaxed" (see `processor.py`). Their kernels have no WGSL: `entry_point` is an exported function of the module, and a
+step calls
+
+    entry_point(address of bindings[0], ..., address of bindings[k-1],
+                uniforms in order (i32 and u32 as i32, f32 as f32), begin: i32, end: i32)
+
+without a result. `grid[0]` is the number of its independent work items, `grid[1]` and `grid[2]`
+are 1: the executor calls once with [0, items), or splits the items into contiguous ranges among
+threads; the next step begins when all are done. The executor lays the buffers out, each at a
+multiple of 64 bytes and all zero at first, from `module.data_end` on, behind a further stack for
+each further thread; the memory is imported as `env.memory`, and nothing else is.
+
 I/O buffers: `tokens` i32[prefill_chunk], `token` i32[1], `page_table` i32[pages],
 `logits` f32[vocab], `sampler` u32[16], `counts` u32[vocab].
 """
@@ -154,6 +168,30 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleFile:
+    """A WebAssembly module of the hub, stored as blobs/sha256/<first two>/<sha256>."""
+
+    sha256: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """The code of a plan for the processor.
+
+    `single` imports an unshared memory; `shared` is the same code for a memory that threads share.
+    `data_end` is the first address behind the module's own data and stack, a multiple of 64;
+    `stack_bytes` is what each thread needs. `shared` exports its `__stack_pointer`: every further
+    thread starts with the upper end of a stack of its own.
+    """
+
+    single: ModuleFile
+    shared: ModuleFile | None
+    data_end: int
+    stack_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes on the device by role, computed from `buffers`."""
 
@@ -172,7 +210,7 @@ class Plan:
     scheme: str
     variant: str
     features: tuple[str, ...]
-    """WebGPU features the device must have, e.g. "shader-f16", "subgroups"."""
+    """WebGPU features the device must have, e.g. "shader-f16", "subgroups"; or a processor's."""
     limits: Mapping[str, int]
     """WebGPU limits the plan needs, by their WebGPU names, where above or at the defaults."""
     vocab_size: int
@@ -187,6 +225,8 @@ class Plan:
     alternatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By entry: others that compute the same with other kernels; which is fastest, and whether it
     is right there, only the device knows."""
+    module: Module | None = field(default=None, metadata=codec.ABSENT_IF_NONE)
+    """The code of a plan for the processor; None for plans on WebGPU."""
 
     @classmethod
     def loads(cls, text: str | bytes, where: str = "plan") -> Plan:

@@ -70,6 +70,18 @@ export interface Memory {
   readonly io: number;
 }
 
+export interface ModuleFile {
+  readonly sha256: string;
+  readonly nbytes: number;
+}
+
+export interface Module {
+  readonly single: ModuleFile;
+  readonly shared: ModuleFile | null;
+  readonly data_end: number;
+  readonly stack_bytes: number;
+}
+
 export interface Plan {
   readonly format: number;
   readonly model: string;
@@ -86,6 +98,7 @@ export interface Plan {
   readonly entries: { readonly [name: string]: Entry };
   readonly memory: Memory;
   readonly alternatives: { readonly [name: string]: readonly string[] };
+  readonly module?: Module | null;
 }
 
 export interface Tensor {

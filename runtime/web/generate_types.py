@@ -63,8 +63,12 @@ def _visit(cls: Any, found: dict[type[Any], None]) -> None:
 
 def _interface(cls: type[Any]) -> str:
     hints = typing.get_type_hints(cls)
-    fields = (f"  readonly {f.name}: {_type(hints[f.name])};" for f in dataclasses.fields(cls))
+    fields = (f"  readonly {_name(f)}: {_type(hints[f.name])};" for f in dataclasses.fields(cls))
     return "\n".join((f"export interface {cls.__name__} {{", *fields, "}"))
+
+
+def _name(field: dataclasses.Field[Any]) -> str:
+    return f"{field.name}?" if "absent_if_none" in field.metadata else field.name
 
 
 def _type(hint: Any) -> str:
