@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .abort import AbortSignal
+from .constraint import NO_HOOKS, Hooks
 from .errors import ModelpressError
 from .executor import Executor
 from .kv_cache import KvCache, PagePool
@@ -39,6 +40,7 @@ class Generation:
     params: SamplingParams
     stop_ids: frozenset[int] = frozenset()
     max_tokens: int | None = None
+    hooks: Hooks = NO_HOOKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Session:
 
         Raises ModelpressError "context_length_exceeded" before any work, "aborted" between steps.
         """
+        if generation.hooks != NO_HOOKS:
+            raise ModelpressError("internal", "sequences with hooks do not run yet")
         prompt = generation.prompt
         budget = self._budget(generation)
         await self.settle()
