@@ -20,9 +20,9 @@ Entry points every chat model has (symbols in brackets):
 * `synthesize(seed)`: fills every weight buffer with well-behaved numbers (for benchmarks).
 
 Plans for the processor (`module` is not None; variants "cpu" and "cpu-relaxed") are replayed in
-WebAssembly, and their `features` say so: "wasm" and "wasm-simd128", "wasm-relaxed-simd" as well for
-"cpu-relaxed" (see `processor.py`). Their kernels have no WGSL: `entry_point` is an exported function of the module, and a
-step calls
+WebAssembly, and their `features` say so: "wasm" and "wasm-simd128", for "cpu-relaxed" also
+"wasm-relaxed-simd" (see `processor.py`). Their kernels have no WGSL: `entry_point` is an exported
+function of the module, and a step calls
 
     entry_point(address of bindings[0], ..., address of bindings[k-1],
                 uniforms in order (i32 and u32 as i32, f32 as f32), begin: i32, end: i32)
