@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from runtime.logprobs import BIAS_NBYTES, RECORD_NBYTES
 from runtime.manifest import Embedding, Task
 from runtime.plan import PLAN_FORMAT, Buffer, Expr, Plan
 from runtime.progress import OnProgress, Progress, ignore_progress
@@ -40,6 +41,12 @@ FEATURES = {
 PACKED = {"decode_dot": "i16", "decode_fused": "f32"}
 """Entries that decode with rows handed from kernel to kernel packed, and how: integers, for
 four-byte dot products, are fastest where a device has those."""
+BESIDE_THE_DRAW = {
+    "logprobs": ("logits", "logprobs"),
+    "chosen": ("logits", "token", "logprobs"),
+    "bias": ("bias", "logits"),
+}
+"""Entries of one kernel that work on the logits before or after a draw: what each binds."""
 PAGE_SIZE = 16
 PREFILL_CHUNK = 512
 """Tiles enough to fill a large GPU; a slow one is given less at a time (`runtime/pace.py`)."""
@@ -198,6 +205,8 @@ class _Compiler:
         count = Op("count", {"vocab": vocab, "n": "n"})
         builder.add_entry("count", ("n",), [(count, ("tokens", "counts"))])
         builder.add_entry("reset", (), [(Op("reset", {"vocab": vocab}), ("counts",))])
+        for name, beside in BESIDE_THE_DRAW.items():
+            builder.add_entry(name, (), [(Op(name, {"vocab": vocab}), beside)])
 
     def _add_synthesis(self, builder: PlanBuilder) -> None:
         calls = []
@@ -219,6 +228,8 @@ class _Compiler:
             Buffer("logits", "io", "f32", Expr(4 * vocab)),
             Buffer("sampler", "io", "u32", Expr(64)),
             Buffer("counts", "io", "u32", Expr(4 * vocab)),
+            Buffer("logprobs", "io", "u32", Expr(RECORD_NBYTES)),
+            Buffer("bias", "io", "u32", Expr(BIAS_NBYTES)),
         )
 
 

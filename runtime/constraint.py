@@ -3,12 +3,16 @@
 A sequence with a `Constraint` or a `LogprobRequest` waits for the host between two tokens (one step
 in flight); one with a bias alone does not. The order on the device, for each token:
 
-    decode, logprobs, bias, mask, greedy or sample
+    decode, logprobs, bias, mask, greedy or sample, chosen
 
-* entry `logprobs()`: reads `logits`, leaves `logprobs` u32[1 + 2 * 20]: the f32 bits of the log of
-  the sum of their exponentials, then the 20 largest as pairs (id, f32 bits of the logit), largest
-  first, the lowest id among equals. It comes first, so it tells the model's own distribution.
-* entry `bias()`: `logits` += `logit_bias` f32[vocab].
+* entry `logprobs()`: reads `logits`, leaves `logprobs` u32[42], all but its word 1: word 0 is the
+  f32 bits of the log of the sum of their exponentials, words 2-21 those of the 20 largest logits,
+  largest first, the lowest id among equals, words 22-41 their ids. It comes first, so it tells the
+  model's own distribution. `logprobs.py` reads the record.
+* entry `chosen()`: word 1 of `logprobs` = the bits of `logits[token]`, after the draw; so one
+  readback of `RECORD_NBYTES` tells everything.
+* entry `bias()`: adds to `logits` the pairs (id, f32 bits) of `bias` u32[2 * 1024], which
+  `logprobs.bias_bytes` makes; written once for each answer.
 * entry `mask()`: `logits[i]` = -3e38 where bit i % 32 of word i // 32 of `token_mask`
   u32[ceil(vocab / 32)] is 0.
 """
@@ -18,9 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
-
-MAX_LOGPROBS = 20
-LOGPROBS_NBYTES = 4 * (1 + 2 * MAX_LOGPROBS)
 
 
 class Constraint(Protocol):
@@ -51,23 +52,14 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLogprobs:
-    """Of one drawn token, under the model's own distribution: its logit, and the `logprobs` record
-    as the device left it; see the module."""
-
-    token: int
-    logit: float
-    record: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class LogprobRequest:
     """Asks for the probabilities of drawn tokens: `arrived` is called just before each is given.
 
-    A forced token is drawn from nothing else, and comes with None.
+    It gets the token and the record that the device left for it (`RECORD_NBYTES`, see
+    `logprobs.read_record`). A forced token is drawn from nothing else, and comes with None.
     """
 
-    arrived: Callable[[int, TokenLogprobs | None], None]
+    arrived: Callable[[int, bytes | None], None]
 
 
 @dataclass(frozen=True, slots=True)

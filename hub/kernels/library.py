@@ -12,6 +12,7 @@ from .experts import expert_down, expert_gate_up, route
 from .fill import fill
 from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
+from .logprobs import bias, chosen, logprobs
 from .packed import pack, pack_layer_norm, packed_gate_up, packed_matmul
 from .rope import rope_append
 from .rows import add_positions, last_row, layer_norm, rms_norm
@@ -21,6 +22,8 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "add_positions": add_positions,
     "argmax": argmax,
     "attention": attention,
+    "bias": bias,
+    "chosen": chosen,
     "count": count,
     "decode_attention": decode_attention,
     "embedding": embedding,
@@ -31,6 +34,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "gate_up": gate_up,
     "last_row": last_row,
     "layer_norm": layer_norm,
+    "logprobs": logprobs,
     "matmul": matmul,
     "pack": pack,
     "pack_layer_norm": pack_layer_norm,

@@ -39,13 +39,13 @@ def argmax(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
     if profile.software:
         values = {"vocab": op.integer("vocab"), "threads": SOFTWARE_THREADS}
         return render(op, profile, template="argmax", values=values, grid=_ALONE, writes=(1,))
-    shares = _shares(op.integer("vocab"))
+    cut = shares(op.integer("vocab"))
     share = render(
         op,
         profile,
         template="argmax_share",
-        values=shares,
-        grid=(Expr(shares["parts"]), _ONE, _ONE),
+        values=cut,
+        grid=(Expr(cut["parts"]), _ONE, _ONE),
         writes=(1,),
         part="share",
     )
@@ -53,15 +53,15 @@ def argmax(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
         op,
         profile,
         template="argmax_merge",
-        values=shares,
+        values=cut,
         grid=_ALONE,
         writes=(1,),
         part="merge",
     )
-    return KernelSequence(((share, (0, 2)), (merge, (2, 1))), (shares["parts"] * 8,))
+    return KernelSequence(((share, (0, 2)), (merge, (2, 1))), (cut["parts"] * 8,))
 
 
-def _shares(vocab: int) -> dict[str, int]:
+def shares(vocab: int) -> dict[str, int]:
     """How a vocabulary is cut: no more workgroups than the threads of the one that ends it."""
     each = max(4, -(-vocab // THREADS**2))
     parts = -(-vocab // (each * THREADS))
@@ -90,7 +90,7 @@ def sample(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
             writes=(2, 3),
             uniforms=symbols("pos"),
         )
-    return _sample_in_steps(op, profile, _shares(op.integer("vocab")))
+    return _sample_in_steps(op, profile, shares(op.integer("vocab")))
 
 
 def _sample_in_steps(op: Op, profile: Profile, shares: dict[str, int]) -> KernelSequence:

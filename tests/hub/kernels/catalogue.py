@@ -133,6 +133,9 @@ def llama_ops(
             Op("sample", {"vocab": vocab}),
             Op("count", {"vocab": vocab, "n": "n"}),
             Op("reset", {"vocab": vocab}),
+            Op("logprobs", {"vocab": vocab}),
+            Op("chosen", {"vocab": vocab}),
+            Op("bias", {"vocab": vocab}),
         ]
         fills: list[Attrs] = [
             {"kind": kind, "count": vocab * hidden // 8}
