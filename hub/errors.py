@@ -29,5 +29,9 @@ class CompileError(HubError):
     """The compiler produced something WebGPU cannot run."""
 
 
+class ToolError(HubError):
+    """A tool that this part of the build needs is not installed; names the package."""
+
+
 class OutputError(HubError):
     """The hub folder cannot be written; what was there before still serves."""

@@ -17,7 +17,17 @@ COMMANDS = (
     "list", "build", "verify", "site", "serve", "demo", "publish", "releases", "rollback", "gc",
     "chat", "logits", "bench", "doctor",
 )  # fmt: skip
-HEAVY = {"tvm", "numpy", "wgpu", "boto3", "huggingface_hub", "tokenizers", "playwright", "jinja2"}
+HEAVY = {
+    "tvm",
+    "numpy",
+    "wgpu",
+    "wasmtime",
+    "boto3",
+    "huggingface_hub",
+    "tokenizers",
+    "playwright",
+    "jinja2",
+}
 
 
 def modelpress(*arguments: str) -> subprocess.CompletedProcess[str]:
