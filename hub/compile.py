@@ -45,6 +45,7 @@ BESIDE_THE_DRAW = {
     "logprobs": ("logits", "logprobs"),
     "chosen": ("logits", "token", "logprobs"),
     "bias": ("bias", "logits"),
+    "mask": ("token_mask", "logits"),
 }
 """Entries of one kernel that work on the logits before or after a draw: what each binds."""
 PAGE_SIZE = 16
@@ -230,6 +231,7 @@ class _Compiler:
             Buffer("counts", "io", "u32", Expr(4 * vocab)),
             Buffer("logprobs", "io", "u32", Expr(RECORD_NBYTES)),
             Buffer("bias", "io", "u32", Expr(BIAS_NBYTES)),
+            Buffer("token_mask", "io", "u32", Expr(4 * -(-vocab // 32))),
         )
 
 

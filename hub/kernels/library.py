@@ -13,6 +13,7 @@ from .fill import fill
 from .kernel import KernelSequence, LibraryKernel, Op, Profile
 from .linear import gate_up, matmul
 from .logprobs import bias, chosen, logprobs
+from .mask import mask
 from .packed import pack, pack_layer_norm, packed_gate_up, packed_matmul
 from .rope import rope_append
 from .rows import add_positions, last_row, layer_norm, rms_norm
@@ -35,6 +36,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "last_row": last_row,
     "layer_norm": layer_norm,
     "logprobs": logprobs,
+    "mask": mask,
     "matmul": matmul,
     "pack": pack,
     "pack_layer_norm": pack_layer_norm,

@@ -136,6 +136,7 @@ def llama_ops(
             Op("logprobs", {"vocab": vocab}),
             Op("chosen", {"vocab": vocab}),
             Op("bias", {"vocab": vocab}),
+            Op("mask", {"vocab": vocab}),
         ]
         fills: list[Attrs] = [
             {"kind": kind, "count": vocab * hidden // 8}
