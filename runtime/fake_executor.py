@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from .errors import ModelpressError
 from .executor import DeviceInfo
 from .fake import NextToken, fake_vector, hashed_token
+from .fake_draw import FakeLogits
 from .plan import Plan
 from .progress import OnProgress, Progress
 from .storage import Storage
@@ -35,8 +36,8 @@ class _Memory:
     page_table: list[int]
     slots: list[tuple[int, int] | None]
     tokens: list[int]
+    logits: FakeLogits
     token: int = 0
-    logits: int = 0
     counts: dict[int, int] = field(default_factory=dict)
     sampler: bytes = bytes(64)
     rows: dict[str, list[int]] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class _Memory:
 
     def spoil(self) -> None:
         """Make what was computed last wrong."""
-        self.logits = (self.logits + 1) % self.plan.vocab_size
+        self.logits.compute((self.logits.likeliest + 1) % self.plan.vocab_size)
         self.token = (self.token + 1) % self.plan.vocab_size
         self.vectors = [-value for value in self.vectors]
 
@@ -129,7 +130,9 @@ class FakeExecutor:
         self._in_flight = 0
         self.prepared += 1
         slots: list[tuple[int, int] | None] = [None] * (pages * plan.page_size)
-        self._memory = _Memory(plan, [-1] * pages, slots, [0] * plan.prefill_chunk)
+        self._memory = _Memory(
+            plan, [-1] * pages, slots, [0] * plan.prefill_chunk, FakeLogits(plan.vocab_size)
+        )
         for index in range(len(plan.kernels)):
             await asyncio.sleep(0)
             on_progress(Progress("compile", index + 1, len(plan.kernels), "kernels"))
@@ -156,6 +159,9 @@ class FakeExecutor:
         if buffer == "sampler":
             assert len(data) == 64 and offset == 0
             memory.sampler = bytes(data)
+        elif buffer == "bias":
+            assert offset == 0
+            memory.logits.write_bias(data)
         elif buffer == "token":
             memory.token = words[0]
         elif buffer in ("types", "positions", "spans", "texts"):
@@ -198,9 +204,10 @@ class FakeExecutor:
     async def read(self, buffer: str, nbytes: int, *, offset: int = 0) -> bytes:
         """Bytes of `token` or `page_table`; `logits` is one-hot at the most likely token."""
         memory = self._alive()
-        logits = [float(i == memory.logits) for i in range(memory.plan.vocab_size)]
+        logits = memory.logits.values()
         data = {
             "token": struct.pack("<i", memory.token),
+            "logprobs": memory.logits.record,
             "page_table": struct.pack(f"<{len(memory.page_table)}i", *memory.page_table),
             "logits": struct.pack(f"<{len(logits)}f", *logits),
             "embeddings": struct.pack(f"<{len(memory.vectors)}f", *memory.vectors),
@@ -254,7 +261,7 @@ class FakeExecutor:
         elif name == "decode":
             self._append(memory, [memory.token], symbols["pos"])
         elif name == "greedy":
-            memory.token = memory.logits
+            memory.token = memory.logits.best()
         elif name == "sample":
             memory.token = self._sample(memory, symbols["pos"])
             memory.counts[memory.token] = memory.counts.get(memory.token, 0) + 1
@@ -265,6 +272,8 @@ class FakeExecutor:
             memory.counts.clear()
         elif name == "encode":
             memory.vectors = _encoded(memory, symbols["n"], symbols["texts"])
+        else:
+            _run_beside(memory, name)
 
     def _append(self, memory: _Memory, tokens: Iterable[int], position: int) -> None:
         for offset, token in enumerate(tokens):
@@ -272,7 +281,7 @@ class FakeExecutor:
             memory.slots[_slot(memory, position + offset)] = (position + offset, token)
             end = position + offset + 1
         sequence = tuple(self._cached(memory, i) for i in range(end))
-        memory.logits = self._next_token(sequence)
+        memory.logits.compute(self._next_token(sequence))
 
     def _cached(self, memory: _Memory, position: int) -> int:
         entry = memory.slots[_slot(memory, position)]
@@ -284,9 +293,20 @@ class FakeExecutor:
         """At top_k 1 the most likely token, else any: a hash of seed and position."""
         *_, top_k, low, high = struct.unpack("<6f3I", memory.sampler[:36])
         if top_k == 1:
-            return memory.logits
-        digest = hashlib.sha256(struct.pack("<3Ii", low, high, position, memory.logits)).digest()
+            return memory.logits.best()
+        words = low, high, position, memory.logits.best()
+        digest = hashlib.sha256(struct.pack("<3Ii", *words)).digest()
         return int.from_bytes(digest[:4], "little") % memory.plan.vocab_size
+
+
+def _run_beside(memory: _Memory, name: str) -> None:
+    """Entries between a decode and a draw, or after one."""
+    if name == "logprobs":
+        memory.logits.logprobs()
+    elif name == "bias":
+        memory.logits.bias()
+    elif name == "chosen":
+        memory.logits.chosen(memory.token)
 
 
 def _encoded(memory: _Memory, n: int, texts: int) -> list[float]:

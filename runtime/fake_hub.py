@@ -60,6 +60,9 @@ def fake_plan(
         "sample": ("pos",),
         "count": ("n",),
         "reset": (),
+        "logprobs": (),
+        "chosen": (),
+        "bias": (),
         "synthesize": ("seed",),
     }
     symbols |= {other: symbols[name] for name in others for other in others[name]}
