@@ -1,9 +1,12 @@
 """A session: one plan prepared on one executor, and the loop that makes tokens on it.
 
-Knows positions, pages and symbols; not text, chats or models. The loop keeps a few steps queued on
-the device: each reads the token the step before it drew, so nothing waits for the host. A result
-confirms the position its step wrote; queued steps beyond a stop are never counted as cached, and
-whatever they wrote is overwritten before it is read.
+Knows positions, pages and symbols; not text, chats or models. Several answers may be in the making
+at once. Whoever waits for a token drives the device until there is one, in turns (`turn.py`); what
+steps are queued, for one sequence or for several together, is `decoding.py`'s.
+
+The loop keeps a few steps queued on the device: each reads the token the step before it drew, so
+nothing waits for the host. A result confirms the position its step wrote; queued steps beyond a
+stop are never counted as cached, and whatever they wrote is overwritten before it is read.
 
 The position that a draw is seeded with is that of the last token before it, whether a prefill or a
 decode put it there, so the same seed gives the same answer at any depth and with any cached prefix.
@@ -11,36 +14,34 @@ decode put it there, so the same seed gives the same answer at any depth and wit
 
 from __future__ import annotations
 
+import asyncio
 import time
 from array import array
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
+from functools import partial
 
-from .abort import AbortSignal
-from .constraint import NO_HOOKS, Hooks
+from .abort import AbortSignal, abortable
+from .decoding import Decoding
 from .errors import ModelpressError
 from .executor import Executor
-from .kv_cache import KvCache, PagePool
+from .kv_cache import KvCache, PagePool, num_cached
 from .pace import Depth, Pace
 from .plan import Plan
 from .progress import OnProgress, Progress, ignore_progress
-from .sampling import SamplingParams, bad_param
+from .sampling import bad_param
+from .sequence import Generation, Sequence, context_exceeded
+from .turn import Turn
+
+__all__ = ["DEPTHS", "Generation", "Session", "context_exceeded", "num_pages"]
 
 DEPTHS: dict[str, int | None] = {"gpu": None, "cpu": 2}
 """Steps in flight by kind of device: a processor gains nothing from a longer queue, a GPU gets as
 many as keep it busy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What to continue and until when. `max_tokens` None means the end of the context."""
-
-    prompt: tuple[int, ...]
-    params: SamplingParams
-    stop_ids: frozenset[int] = frozenset()
-    max_tokens: int | None = None
-    hooks: Hooks = NO_HOOKS
+QUANTUM = 8
+"""Tokens that a sequence draws before one that cannot be decoded with it has its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,12 @@ class _Chunk:
     began: float
 
 
+def _ignore_cached(count: int) -> None:
+    return None
+
+
 class Session:
-    """One sequence at a time; an aborted or abandoned generation leaves the cache valid."""
+    """Any number of sequences; one that is aborted or abandoned leaves the others to go on."""
 
     def __init__(
         self,
@@ -72,28 +77,40 @@ class Session:
         self.decode_entry = chosen.get("decode", "decode")
         self.plan = plan
         self.context = context
-        self._depth = Depth(depth)
         self.executor = executor
-        self._cache = KvCache(PagePool(num_pages(plan, context)), plan.page_size)
-        self._pending: deque[Awaitable[int]] = deque()
+        self._pool = PagePool(num_pages(plan, context))
+        self._turn = Turn()
+        self._depth = Depth(depth)
+        self._decoding = Decoding(
+            plan, executor, self._depth, self.prefill_entry, self.decode_entry
+        )
+        self._running: list[Sequence] = []
+        self._ended = asyncio.Event()
         self._pace = Pace(plan.prefill_chunk)
+        self._spare: KvCache | None = None
+        self._latest: tuple[int, ...] = ()
 
     @property
     def depth(self) -> int:
         """Steps kept in flight now."""
         return self._depth.value
 
-    def num_cached(self, prompt: Sequence[int]) -> int:
+    @property
+    def running(self) -> int:
+        """Answers in the making."""
+        return len(self._running)
+
+    def num_cached(self, prompt: Tokens[int]) -> int:
         """Leading tokens of `prompt` that a generation need not compute: all but the last at most.
 
         The last one is always computed, since its logits are what comes next.
         """
-        return min(self._cache.common_prefix(prompt), len(prompt) - 1)
+        return num_cached(self._pool, self.plan.page_size, prompt[:-1])
 
     async def settle(self) -> None:
         """Wait for steps that an earlier generation left queued; "device_lost" shows up here."""
-        while self._pending:
-            await self._pending.popleft()
+        async with self._turn:
+            await self._decoding.settle()
 
     async def generate(
         self,
@@ -101,57 +118,50 @@ class Session:
         *,
         signal: AbortSignal,
         on_progress: OnProgress = ignore_progress,
+        on_cached: Callable[[int], None] = _ignore_cached,
     ) -> AsyncGenerator[int]:
         """Token ids as they are drawn, ending with a stop id, at `max_tokens` or at the context.
 
-        Raises ModelpressError "context_length_exceeded" before any work, "aborted" between steps.
+        `on_cached` is told how many tokens of the prompt need not be computed. Raises
+        ModelpressError "context_length_exceeded" before any work, "aborted" between steps.
         """
-        if generation.hooks != NO_HOOKS:
-            raise ModelpressError("internal", "sequences with hooks do not run yet")
-        prompt = generation.prompt
-        budget = self._budget(generation)
-        await self.settle()
-        last = await self._prefill(generation, signal, on_progress)
-        entry = generation.params.entry
-        queue = self._pending
-        queue.append(self.executor.step((entry,), {"pos": len(prompt) - 1}, "token"))
-        submitted, previous = 1, None
-        self._depth.begin()
-        while queue or submitted < budget:
-            while len(queue) < self.depth and submitted < budget:
-                queue.append(self._decode(entry, len(prompt) + submitted - 1))
-                submitted += 1
-            token = self._checked(await queue.popleft())
-            self._depth.record(time.perf_counter())
-            if previous is None:
-                self._done(last)
-            self._cache.append(
-                prompt[len(self._cache.tokens) :] if previous is None else [previous]
-            )
-            yield token
-            if token in generation.stop_ids:
-                return
-            previous = token
-            signal.check()
+        sequence = Sequence(generation, self._budget(generation), self._new_cache())
+        drawn, stop_ids = sequence.drawn, generation.stop_ids
+        try:
+            async with self._turn:
+                on_cached(await self._start(sequence, signal, on_progress))
+            while True:
+                if not drawn:
+                    await self._draw(sequence, signal)
+                token = drawn.popleft()
+                yield token
+                if token in stop_ids or (sequence.ended and not drawn):
+                    return
+                signal.check()
+        finally:
+            self._end(sequence)
 
-    async def logits(self, tokens: Sequence[int]) -> AsyncGenerator[bytes]:
+    async def logits(self, tokens: Tokens[int]) -> AsyncGenerator[bytes]:
         """The bytes of f32[vocab] after each of `tokens`, computed one by one from position 0.
 
         Raises "bad_request" for an id outside the vocabulary, "context_length_exceeded" for more
         tokens than the context holds.
         """
         self._check_tokens(tokens)
-        await self.settle()
-        self._cache.truncate(0)
-        for position, token in enumerate(tokens):
-            self._reserve(position + 1)
-            self.executor.write("token", _words([token]))
-            self.executor.submit((self.decode_entry,), {"pos": position})
-            row = await self.executor.read("logits", 4 * self.plan.vocab_size)
-            self._cache.append([token])
-            yield row
+        cache = self._new_cache()
+        async with self._turn:
+            await self._decoding.settle()
+            try:
+                for position, token in enumerate(tokens):
+                    self._decoding.reach(cache, position + 1)
+                    self.executor.write("token", _words([token]))
+                    self.executor.submit((self.decode_entry,), {"pos": position})
+                    yield await self.executor.read("logits", 4 * self.plan.vocab_size)
+            finally:
+                self._decoding.forget()
+                cache.end()
 
-    def _check_tokens(self, tokens: Sequence[int]) -> None:
+    def _check_tokens(self, tokens: Tokens[int]) -> None:
         if len(tokens) > self.context:
             raise context_exceeded(len(tokens), self.context)
         for token in tokens:
@@ -161,15 +171,25 @@ class Session:
                 )
 
     async def spare_positions(self, count: int) -> list[int]:
-        """`count` positions behind what is cached, for steps that only measure the device.
+        """`count` positions behind what the last answer has cached, for steps that only measure the
+        device while no answer is in the making.
 
         What they write disturbs nothing. At the end of the context the last position repeats.
         """
         await self.settle()
-        length = len(self._cache.tokens)
+        cache = self._new_cache()
+        length = cache.begin(self._latest)
         positions = [min(length + i, self.context - 1) for i in range(count)]
-        self._reserve(positions[-1] + 1)
+        self._decoding.forget()
+        self._decoding.reach(cache, positions[-1] + 1)
+        self._spare = cache
         return positions
+
+    def _new_cache(self) -> KvCache:
+        if self._spare is not None:
+            self._spare.end()
+            self._spare = None
+        return KvCache(self._pool, self.plan.page_size)
 
     def _budget(self, generation: Generation) -> int:
         """How many tokens may be drawn."""
@@ -180,92 +200,110 @@ class Session:
         room = self.context - length
         return room if generation.max_tokens is None else min(room, generation.max_tokens)
 
-    async def _prefill(
-        self, generation: Generation, signal: AbortSignal, on_progress: OnProgress
-    ) -> _Chunk:
-        """Queue the prompt chunk by chunk, at most two ahead, so that abort and progress are true.
+    async def _draw(self, sequence: Sequence, signal: AbortSignal) -> None:
+        """Drive the device until `sequence` has a token that nobody has read."""
+        async with self._turn:
+            begun = sequence.arrived
+            while not sequence.drawn or self._goes_on(sequence, begun):
+                company = self._company(sequence)
+                if not await self._decoding.advance(sequence, company):
+                    await self._give_way(sequence, signal)
+                    await self._start(sequence, signal, ignore_progress)
 
-        Tokens are counted as cached once their chunk has run; those of the last chunk, which is
-        returned, with the first drawn token.
+    def _goes_on(self, sequence: Sequence, begun: int) -> bool:
+        """Whether to keep the device a little longer: giving it to a stranger empties its queue."""
+        if sequence.ended or not self._turn.wanted or sequence.arrived - begun >= QUANTUM:
+            return False
+        strangers = len(self._running) > len(self._company(sequence))
+        return strangers and sequence.can_ask
+
+    def _company(self, sequence: Sequence) -> tuple[Sequence, ...]:
+        """The sequences to decode together with `sequence`, itself among them, in a fixed order."""
+        if self._decoding.seats == 1 or not sequence.sociable:
+            return (sequence,)
+        if not sequence.can_ask:
+            return self._decoding.rows
+        others = [s for s in self._running if s is not sequence and s.sociable and s.seated]
+        chosen = (sequence, *others[: self._decoding.seats - 1])
+        return tuple(s for s in self._running if s in chosen)
+
+    async def _start(self, sequence: Sequence, signal: AbortSignal, on_progress: OnProgress) -> int:
+        """`_prefill`, as soon as there are pages for it."""
+        while True:
+            try:
+                return await self._prefill(sequence, signal, on_progress)
+            except ModelpressError as error:
+                if error.code != "out_of_memory" or self._running == [sequence]:
+                    raise
+            await self._give_way(sequence, signal)
+
+    async def _give_way(self, sequence: Sequence, signal: AbortSignal) -> None:
+        """All pages are held: give up those of `sequence` until another answer has ended.
+
+        What it had computed stays in the pool as long as there is room; the rest is computed again.
         """
-        prompt, penalized = generation.prompt, generation.params.penalized
-        start = self.num_cached(prompt)
-        self._cache.truncate(start)
-        self._prepare_sampling(generation, start)
-        entries = ("count", self.prefill_entry) if penalized else (self.prefill_entry,)
+        await self._decoding.settle()
+        self._running.remove(sequence)
+        sequence.restart(self._new_cache())
+        self._ended.clear()
+        self._turn.give()
+        try:
+            await abortable(self._ended.wait(), signal)
+        finally:
+            await self._turn.take()
+
+    async def _prefill(
+        self, sequence: Sequence, signal: AbortSignal, on_progress: OnProgress
+    ) -> int:
+        """Queue what `sequence` has chunk by chunk and ask for its next token; the cached tokens.
+
+        At most two chunks are ahead, so that abort and progress are true. Tokens are counted as
+        cached once their chunk has run; those of the last chunk with the first drawn token.
+        """
+        await self._decoding.settle()
+        tokens = sequence.tokens
+        cached = start = sequence.cache.begin(tokens[:-1])
+        self._running.append(sequence)
         flying: deque[_Chunk] = deque()
         while True:
             signal.check()
-            end = min(start + self._pace.chunk, len(prompt))
-            self._reserve(end)
-            self.executor.write("tokens", _words(prompt[start:end]))
-            symbols = {"n": end - start, "pos": start}
+            if self._turn.wanted and self._running != [sequence]:
+                await self._confirm(flying, sequence, on_progress, keep=0)
+                await self._turn.offer()
+                await self._decoding.settle()
+            end = min(start + self._pace.chunk, len(tokens))
             chunk = _Chunk(start, end, time.perf_counter())
-            if end == len(prompt):
-                self.executor.submit(entries, symbols)
-                await self._confirm(flying, prompt, on_progress, keep=0)
-                return chunk
-            self._pending.append(self.executor.step(entries, symbols, "token"))
+            if end == len(tokens):
+                self._decoding.begin(sequence, start, partial(self._done, chunk))
+                await self._confirm(flying, sequence, on_progress, keep=0)
+                return cached
+            self._decoding.queue_chunk(sequence, start, end)
             flying.append(chunk)
-            await self._confirm(flying, prompt, on_progress, keep=int(self._pace.known))
+            await self._confirm(flying, sequence, on_progress, keep=int(self._pace.known))
             start = end
 
     async def _confirm(
-        self, flying: deque[_Chunk], prompt: Sequence[int], on_progress: OnProgress, *, keep: int
+        self, flying: deque[_Chunk], sequence: Sequence, on_progress: OnProgress, *, keep: int
     ) -> None:
         """Wait for all but the newest `keep` chunks; those keep the device busy meanwhile."""
         while len(flying) > keep:
-            chunk = flying.popleft()
-            await self._pending.popleft()
+            chunk = flying[0]
+            await self._decoding.arrive()
+            flying.popleft()
             self._done(chunk)
-            self._cache.append(prompt[chunk.start : chunk.end])
-            on_progress(Progress("prefill", chunk.end, len(prompt), "tokens"))
+            sequence.cache.append(sequence.tokens[chunk.start : chunk.end])
+            on_progress(Progress("prefill", chunk.end, len(sequence.tokens), "tokens"))
 
     def _done(self, chunk: _Chunk) -> None:
         self._pace.record(chunk.end - chunk.start, chunk.began, time.perf_counter())
 
-    def _prepare_sampling(self, generation: Generation, cached: int) -> None:
-        """Write the sampler record, and count the cached part of the prompt when that matters."""
-        if generation.params.entry == "sample":
-            self.executor.write("sampler", generation.params.record())
-        if not generation.params.penalized:
-            return
-        self.executor.submit(("reset",), {})
-        for start in range(0, cached, self.plan.prefill_chunk):
-            chunk = generation.prompt[start : min(start + self.plan.prefill_chunk, cached)]
-            self.executor.write("tokens", _words(chunk))
-            self.executor.submit(("count",), {"n": len(chunk)})
-
-    def _decode(self, entry: str, position: int) -> Awaitable[int]:
-        self._reserve(position + 1)
-        return self.executor.step((self.decode_entry, entry), {"pos": position}, "token")
-
-    def _reserve(self, length: int) -> None:
-        self._cache.reserve(length)
-        update = self._cache.unsynced()
-        if update is not None:
-            offset, data = update
-            self.executor.write("page_table", data, offset=offset)
-
-    def _checked(self, token: int) -> int:
-        if not 0 <= token < self.plan.vocab_size:
-            raise ModelpressError(
-                "internal",
-                f"the device drew token {token}, outside the vocabulary of "
-                f"{self.plan.vocab_size}; try another variant of the model",
-                details={"token": token, "variant": self.plan.variant},
-            )
-        return token
-
-
-def context_exceeded(length: int, context: int) -> ModelpressError:
-    """A prompt that leaves no room for an answer."""
-    return ModelpressError(
-        "context_length_exceeded",
-        f"the prompt has {length} tokens and the context holds {context}, answer included; "
-        "shorten the conversation or load the model with a larger context",
-        details={"prompt_tokens": length, "context": context, "param": "messages"},
-    )
+    def _end(self, sequence: Sequence) -> None:
+        sequence.ended = True
+        if sequence in self._running:
+            self._running.remove(sequence)
+        self._latest = tuple(sequence.cache.tokens)
+        sequence.cache.end()
+        self._ended.set()
 
 
 def num_pages(plan: Plan, context: int) -> int:
@@ -273,5 +311,5 @@ def num_pages(plan: Plan, context: int) -> int:
     return -(-context // plan.page_size)
 
 
-def _words(tokens: Sequence[int]) -> bytes:
+def _words(tokens: Tokens[int]) -> bytes:
     return array("i", tokens).tobytes()
