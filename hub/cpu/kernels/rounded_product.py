@@ -1,0 +1,185 @@
+"""Products of quantized matrices with rows rounded to int8: integer dot products, float32 sums.
+
+A work item is four neighbouring results of every row. The integer sums of a block (`codes.py`)
+end up in the four lanes of one vector, where they meet their scales: four groups of one row, or
+one group of four rows. How stored words become operands depends on the instructions: pairs of
+int16 (`i32x4.dot_i16x8_s`), or bytes of which one operand has seven bits (the relaxed dot, for
+which nibbles are made).
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tvm.tirx.script.builder import ir as B
+
+from .codes import TOKENS
+from .epilogue import Ending, Epilogue
+from .vectors import Body, Local, constant, f32, function, half_scalar, halves, load, splat, sums
+
+ROWS = 4
+"""Results of one item."""
+Pieces = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Dots:
+    """How a group of a scheme's weights meets the codes of a row."""
+
+    weights: str
+    """Element type that stored words are read as."""
+    words: int
+    """Elements of that type in a group."""
+    codes: str
+    pieces: Callable[[Any, Any], Pieces]
+    """(weights, first element of a group) -> operands."""
+    dot: Callable[[Any, Pieces, Any, Any], Any]
+    """(codes, operands, first code, sum so far or None) -> int32x4 whose lanes add up."""
+
+
+def _q4_pairs(weights: Any, at: Any) -> Pieces:
+    word = load(weights, at, 8)
+    nibble = constant(15, "uint16", 8)
+    shifted = [word & nibble, (word >> constant(4, "uint16", 8)) & nibble]
+    shifted += [(word >> constant(8, "uint16", 8)) & nibble, word >> constant(12, "uint16", 8)]
+    return [B.bind(B.reinterpret("int16x8", piece)) for piece in shifted]
+
+
+def _q8_pairs(weights: Any, at: Any) -> Pieces:
+    return [B.bind(B.Cast("int16x8", load(weights, at + 8 * i, 8))) for i in range(4)]
+
+
+def _q4_bytes(weights: Any, at: Any) -> Pieces:
+    word = load(weights, at, 8)
+    nibbles = constant(0x0F0F, "uint16", 8)
+    shifted = [word & nibbles, (word >> constant(4, "uint16", 8)) & nibbles]
+    return [B.bind(B.reinterpret("int8x16", piece)) for piece in shifted]
+
+
+def pairs_dot(codes: Any, pieces: Pieces, at: Any, total: Any) -> Any:
+    """Products of int16 summed by pairs."""
+    for i, piece in enumerate(pieces):
+        with_codes = B.call_llvm_pure_intrin(
+            "int32x4", "llvm.wasm.dot", piece, load(codes, at + 8 * i, 8)
+        )
+        total = with_codes if total is None else total + with_codes
+    return B.bind(total)
+
+
+def bytes_dot(codes: Any, pieces: Pieces, at: Any, total: Any) -> Any:
+    """Products of int8 and seven bits summed by fours."""
+    total = constant(0, "int32") if total is None else total
+    for i, piece in enumerate(pieces):
+        total = B.call_llvm_pure_intrin(
+            "int32x4",
+            "llvm.wasm.relaxed.dot.i8x16.i7x16.add.signed",
+            load(codes, at + 16 * i, 16),
+            piece,
+            total,
+        )
+    return B.bind(total)
+
+
+PAIRS = {
+    "q4": _Dots("uint16", 8, "int16", _q4_pairs, pairs_dot),
+    "q8": _Dots("int8", 32, "int16", _q8_pairs, pairs_dot),
+}
+BYTES = {"q4": _Dots("uint16", 8, "int8", _q4_bytes, bytes_dot)}
+"""By scheme. Where the relaxed dot gains nothing, int16 serve both variants."""
+
+
+def dots(scheme: str, *, relaxed: bool) -> _Dots:
+    """The fastest way of a scheme."""
+    return BYTES[scheme] if relaxed and scheme in BYTES else PAIRS[scheme]
+
+
+def product_of_one(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
+    """(codes, sides, weights, scales, [bias], [residual], out, groups, rows, start, out_cols)."""
+    way = dots(scheme, relaxed=relaxed)
+
+    def build(f: Body) -> None:
+        codes, sides = f.buffer(way.codes), f.buffer()
+        weights, scales = f.buffer(way.weights), f.buffer("int16")
+        ending = Ending(epilogue, f)
+        groups = f.scalar("groups")
+        ending.scalars(f)
+
+        def row_sum(row: Any) -> Any:
+            """Four floats whose sum is the product of a row."""
+            total = Local(1)
+            total[0] = f32(0)
+            with B.serial(0, (groups + 3) >> 2) as block:
+                parts = []
+                for u in range(4):
+                    group = B.bind(row * groups + block * 4 + u)
+                    pieces = way.pieces(weights, group * way.words)
+                    parts.append(way.dot(codes, pieces, (block * 4 + u) * 32, None))
+                found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
+                # Groups that a block has too many count nothing: their scale here is 0.
+                bits = B.Cast("int32x4", load(scales, row * groups + block * 4))
+                scale = halves(bits) * load(sides, block * 8)
+                total[0] = total[0] + found * scale
+            return total[0]
+
+        with f.items() as item:
+            first = B.bind(item * ROWS)
+            found = [Local(ROWS) for _ in range(1 + int(epilogue.gated))]
+            for place, kept in enumerate(found):
+                for i in range(ROWS):
+                    row = B.bind(B.min(first + i, ending.rows - 1) + place * ending.rows)
+                    kept[i] = row_sum(row)
+            ending.finish(B.int32(0), first, *(sums(*(k[i] for i in range(ROWS))) for k in found))
+
+    return function(build)
+
+
+def product_of_many(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
+    """As `product_of_one`, with n before groups."""
+    way = dots(scheme, relaxed=relaxed)
+
+    def build(f: Body) -> None:
+        codes, sides = f.buffer(way.codes), f.buffer()
+        weights, scales = f.buffer(way.weights), f.buffer("int16")
+        ending = Ending(epilogue, f)
+        n, groups = f.scalar("n"), f.scalar("groups")
+        ending.scalars(f)
+        blocks = TOKENS // 4
+
+        def row_sums(row: Any, turn: Any, kept: Any, place: Any) -> None:
+            """The products of a row with the `TOKENS` of a turn, each to `place` of four."""
+            totals = Local(blocks)
+            for b in range(blocks):
+                totals[b] = f32(0)
+            with B.serial(0, groups) as group:
+                at = B.bind(row * groups + group)
+                pieces = way.pieces(weights, at * way.words)
+                scale = B.bind(splat(half_scalar(B.Cast("int32", scales[at]))))
+                for b in range(blocks):
+                    block = B.bind((turn * blocks + b) * groups + group)
+                    parts = [
+                        way.dot(codes, pieces, block * 128 + token * 32, None) for token in range(4)
+                    ]
+                    found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
+                    totals[b] = totals[b] + found * (load(sides, block * 8) * scale)
+            for b in range(blocks):
+                B.buffer_store(kept, totals[b], [B.ramp(place + b * 16, 4, 4)])
+
+        with f.items() as item, B.serial(0, B.truncdiv(n + TOKENS - 1, TOKENS)) as turn:
+            first = B.bind(item * ROWS)
+            kept = [
+                B.alloc_buffer((TOKENS * ROWS,), "float32", scope="local")
+                for _ in range(1 + int(epilogue.gated))
+            ]
+            for place, sink in enumerate(kept):
+                with B.serial(0, ROWS) as i:
+                    row = B.bind(B.min(first + i, ending.rows - 1) + place * ending.rows)
+                    row_sums(row, turn, sink, i)
+            with B.serial(0, B.min(n - turn * TOKENS, TOKENS)) as token:
+                values = [load(sink, token * ROWS) for sink in kept]
+                ending.finish(turn * TOKENS + token, first, *values)
+
+    return function(build)
