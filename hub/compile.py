@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +12,16 @@ from runtime.manifest import Embedding, Task
 from runtime.plan import PLAN_FORMAT, Buffer, Expr, Plan
 from runtime.progress import OnProgress, Progress, ignore_progress
 
+from .backend import Backend, WebGpu
+from .cpu import backend as processor
 from .families import FAMILIES, Family
 from .families.family import Module, ModuleShape
-from .kernels import PROFILES, Op, Profile, kernel_for
+from .kernels import PROFILES, Op
 from .linearize import PlanBuilder
-from .memory import measure_limits, measure_memory
+from .memory import measure_memory
 from .passes import lower_graph
 from .passes.pack import pack_rows
 from .schemes import Schemes
-from .tvm_kernels import webgpu_target
 from .weight_specs import WeightSpec
 
 VARIANTS = ("matrix", "f16+subgroups", "f16", "base", "software")
@@ -70,29 +71,31 @@ def compile_plans(
     variants: tuple[str, ...] = VARIANTS,
     library: bool = True,
     embedding: Embedding | None = None,
+    keep: Callable[[bytes], None] | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> tuple[Plan, ...]:
     """One plan per variant, most demanding first.
 
     `config` is the checkpoint's config.json; `context` the longest sequence in tokens;
     `library=False` leaves every kernel of the model to TVM (the reference the library is tested
-    against); `embedding` says how texts become vectors, where that is the task.
-    Raises UnsupportedError, CompileError.
+    against); `embedding` says how texts become vectors, where that is the task; `keep` takes the
+    modules of plans for the processor.
+    Raises UnsupportedError, CompileError, and ToolError where a processor's plan has no linker.
     """
     reader = FAMILIES[family]
     parsed = reader.read(config)
     plans = []
     for index, name in enumerate(variants):
         on_progress(Progress("compile", index, len(variants), "plans"))
-        kind = COMPILERS[reader.task]
+        kind, backend = COMPILERS[reader.task], open_backend(name, keep)
         shape = ModuleShape(
             context=context,
             page_size=page_size,
-            prefill_chunk=kind.chunk(prefill_chunk, context, name),
-            kv_dtype="f16" if PROFILES[name].f16 else "f32",
+            prefill_chunk=kind.chunk(prefill_chunk, context, small=backend.small),
+            kv_dtype=backend.kv_dtype,
             embedding=embedding,
         )
-        compiler = kind(model_id, reader, parsed, scheme, shape, PROFILES[name])
+        compiler = kind(model_id, reader, parsed, scheme, shape, backend)
         plans.append(compiler.compile(library=library))
     on_progress(Progress("compile", len(variants), len(variants), "plans"))
     return tuple(plans)
@@ -108,18 +111,17 @@ class _Compiler:
         config: Any,
         scheme: Schemes,
         shape: ModuleShape,
-        profile: Profile,
+        backend: Backend,
     ) -> None:
         self.model_id, self.family, self.config = model_id, family, config
-        self.scheme, self.shape, self.profile = scheme, shape, profile
-        self._kernels: dict[Any, Any] = {}
+        self.scheme, self.shape, self.backend = scheme, shape, backend
         self.pages = -(-shape.context // shape.page_size)
         self.specs = family.weights(config, shape.context)
 
     @staticmethod
-    def chunk(wanted: int | None, context: int, variant: str) -> int:
+    def chunk(wanted: int | None, context: int, *, small: bool) -> int:
         """Tokens that one run takes at most."""
-        usual = SOFTWARE_PREFILL_CHUNK if variant == "software" else PREFILL_CHUNK
+        usual = SOFTWARE_PREFILL_CHUNK if small else PREFILL_CHUNK
         return min(wanted or usual, context)
 
     def compile(self, *, library: bool) -> Plan:
@@ -129,7 +131,7 @@ class _Compiler:
             "pos": self.shape.context,
             "pages": self.pages,
         }
-        if library and not self.profile.software:
+        if library and self.backend.packs:
             module = self._packed(module)
         builder = self._lowered(module, bounds, library=library)
         self._add_sampling(builder)
@@ -140,10 +142,12 @@ class _Compiler:
 
     def _lowered(self, module: Module, bounds: Mapping[str, int], *, library: bool) -> PlanBuilder:
         """The module's entries as dispatches."""
-        lowered = lower_graph(module.ir, webgpu_target(), bounds)
-        builder = PlanBuilder(self._kernel if library else lambda op: None)
-        builder.add_module(module, lowered, bounds)
-        builder.library = self._kernel
+        lowered = lower_graph(module.ir, self.backend.target, bounds)
+        builder = PlanBuilder(lambda op: None, self.backend.lower)
+        for suffix, kernels in self.backend.libraries.items():
+            builder.library = kernels if library else builder.library
+            builder.add_module(module, lowered, bounds, suffix=suffix)
+        builder.library = self.backend.libraries[""]
         return builder
 
     def _buffers(self, module: Module, builder: PlanBuilder) -> tuple[Buffer, ...]:
@@ -162,13 +166,6 @@ class _Compiler:
                 module = replace(module, ir=ir, inputs=inputs, outputs=outputs)
         return module
 
-    def _kernel(self, op: Op) -> Any:
-        """What the library has for `op`; every layer asks for the same ones."""
-        key = (op.name, tuple(sorted(op.attrs.items())))
-        if key not in self._kernels:
-            self._kernels[key] = kernel_for(op, self.profile)
-        return self._kernels[key]
-
     def _plan(
         self,
         builder: PlanBuilder,
@@ -180,9 +177,9 @@ class _Compiler:
             format=PLAN_FORMAT,
             model=self.model_id,
             scheme=self.scheme.name,
-            variant=self.profile.name,
-            features=FEATURES[self.profile.name],
-            limits=measure_limits(buffers, kernels, builder.entries, pages=self.pages),
+            variant=self.backend.variant,
+            features=self.backend.features,
+            limits=self.backend.limits(buffers, kernels, builder.entries, pages=self.pages),
             vocab_size=self.config.vocab_size,
             context=self.shape.context,
             page_size=self.shape.page_size,
@@ -192,6 +189,7 @@ class _Compiler:
             entries=builder.entries,
             memory=measure_memory(buffers, pages=self.pages, page_size=self.shape.page_size),
             alternatives=alternatives,
+            module=self.backend.code(kernels),
         )
         plan.check()
         return plan
@@ -239,9 +237,9 @@ class _EncoderCompiler(_Compiler):
     """One variant of a model that makes vectors of texts."""
 
     @staticmethod
-    def chunk(wanted: int | None, context: int, variant: str) -> int:
+    def chunk(wanted: int | None, context: int, *, small: bool) -> int:
         """Tokens of all texts of one run: a text is never parted."""
-        usual = SOFTWARE_ENCODE_TOKENS if variant == "software" else ENCODE_TOKENS
+        usual = SOFTWARE_ENCODE_TOKENS if small else ENCODE_TOKENS
         return max(wanted or usual, context)
 
     @property
@@ -267,6 +265,13 @@ class _EncoderCompiler(_Compiler):
 
 
 COMPILERS: Mapping[Task, type[_Compiler]] = {"chat": _Compiler, "embedding": _EncoderCompiler}
+
+
+def open_backend(variant: str, keep: Callable[[bytes], None] | None = None) -> Backend:
+    """What compiles plans of `variant`; `keep` takes the modules of a processor's."""
+    if variant in processor.VARIANTS:
+        return processor.Processor(variant, keep or (lambda module: None))
+    return WebGpu(PROFILES[variant], FEATURES[variant])
 
 
 def weight_buffers(specs: tuple[WeightSpec, ...], scheme: Schemes) -> tuple[Buffer, ...]:

@@ -24,9 +24,11 @@ from .families.family import Module
 from .kernels import KernelSequence, LibraryKernel, Op
 from .operators import ATTRS_ATTR, DTYPES, OP_ATTR
 from .passes.pack import CALL_PREFIX
-from .tvm_kernels import lower, read_expr
+from .tvm_kernels import Lowered, lower, read_expr
 
 Library = Callable[[Op], LibraryKernel | KernelSequence | None]
+Lowering = Callable[[str, tirx.PrimFunc, Mapping[str, Expr]], Lowered]
+SYMBOLS = ("n", "pos", "pages", "texts", "slot")
 SHORT = {name: short for short, name in DTYPES.items()}
 
 
@@ -35,19 +37,24 @@ class PlanBuilder:
     """Kernels (by text, so that equal ones are one), scratch buffers and entries so far."""
 
     library: Library
+    lowering: Lowering = lower
+    """What makes launches of a PrimFunc that the library has nothing for."""
     kernels: dict[str, Kernel] = field(default_factory=dict)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     bounds: Mapping[str, int] = field(default_factory=dict)
     _lowered: dict[Any, Any] = field(default_factory=dict)
 
-    def add_module(self, module: Module, ir: Any, bounds: Mapping[str, int]) -> None:
-        """Every entry of a lowered Relax module; `bounds` are the largest values of its symbols."""
+    def add_module(
+        self, module: Module, ir: Any, bounds: Mapping[str, int], *, suffix: str = ""
+    ) -> None:
+        """Every entry of a lowered Relax module, under its name and `suffix`; `bounds` are the
+        largest values of its symbols."""
         self.bounds = bounds
         for name in module.inputs:
-            walker = _Walker(self, name, module, ir, bounds)
+            walker = _Walker(self, name, suffix, module, ir, bounds)
             steps = walker.walk()
-            self.entries[name] = Entry(_symbols(name), tuple(steps))
+            self.entries[name + suffix] = Entry(_symbols(name), tuple(steps))
 
     def add_entry(
         self, name: str, symbols: tuple[str, ...], calls: Sequence[tuple[Op, tuple[str, ...]]]
@@ -75,7 +82,7 @@ class PlanBuilder:
         return [self._library_step(k, tuple(named[i] for i in ids)) for k, ids in kernel.kernels]
 
     def _library_step(self, kernel: LibraryKernel, bindings: tuple[str, ...]) -> Step:
-        self.kernels.setdefault(kernel.name, Kernel(kernel.name, kernel.wgsl, "main"))
+        self.kernels.setdefault(kernel.name, Kernel(kernel.name, kernel.wgsl, kernel.entry_point))
         return Step(kernel.name, bindings, kernel.writes, kernel.uniforms, kernel.grid)
 
     def _reserve(self, name: str, nbytes: int) -> None:
@@ -85,9 +92,11 @@ class PlanBuilder:
         self.buffers[name] = Buffer(name, "scratch", "f32", Expr(-(-size // 4) * 4))
 
     def kernel(self, name: str, wgsl: str, entry_point: str) -> str:
-        """The plan's name for this text: readable, and stable whatever order kernels come in."""
-        digest = hashlib.sha256(wgsl.encode()).hexdigest()[:8]
-        unique = f"{name}_{digest}"
+        """The plan's name for this text: readable, and stable whatever order kernels come in.
+
+        One without a text is a function of a module, whose name tells it from others already.
+        """
+        unique = f"{name}_{hashlib.sha256(wgsl.encode()).hexdigest()[:8]}" if wgsl else name
         self.kernels.setdefault(unique, Kernel(unique, wgsl, entry_point))
         return unique
 
@@ -95,7 +104,7 @@ class PlanBuilder:
         """TVM's kernels for a PrimFunc, built once per set of symbol values."""
         key = (name, json.dumps({k: v.to_json() for k, v in symbols.items()}, sort_keys=True))
         if key not in self._lowered:
-            self._lowered[key] = lower(name, func, symbols)
+            self._lowered[key] = self.lowering(name, func, symbols)
         return self._lowered[key]
 
 
@@ -103,13 +112,19 @@ class _Walker:
     """One entry: which plan buffer each Relax value lies in, and the steps so far."""
 
     def __init__(
-        self, builder: PlanBuilder, entry: str, module: Module, ir: Any, bounds: Mapping[str, int]
+        self,
+        builder: PlanBuilder,
+        entry: str,
+        suffix: str,
+        module: Module,
+        ir: Any,
+        bounds: Mapping[str, int],
     ) -> None:
-        self.builder, self.entry, self.ir, self.bounds = builder, entry, ir, bounds
+        self.builder, self.entry, self.ir, self.bounds = builder, entry + suffix, ir, bounds
         self.function = ir[entry]
         self.values: dict[Any, Any] = {}
         self.outputs = module.outputs[entry]
-        self.symbols = {name: Expr(name) for name in ("n", "pos", "pages", "texts")}
+        self.symbols = {name: Expr(name) for name in SYMBOLS}
         self.steps: list[Step] = []
         for param, name in zip(self.function.params, module.inputs[entry], strict=True):
             self.values[param] = name
@@ -203,7 +218,7 @@ class _Walker:
         if OP_ATTR not in func.attrs:
             return None
         attrs = json.loads(str(func.attrs[ATTRS_ATTR]))
-        n = symbols["n"].value
+        n = symbols.get("n", Expr(1)).value
         if symbols.get("pos", Expr("pos")) != Expr("pos") or n not in (1, "n"):
             return None
         return self.builder.library(Op(str(func.attrs[OP_ATTR]), {**attrs, "n": n}))
@@ -252,6 +267,8 @@ def _symbols(entry: str) -> tuple[str, ...]:
     """What an entry needs to know."""
     if entry == "encode":
         return ("n", "texts")
+    if entry in ("save", "restore"):
+        return ("pos", "slot")
     return ("n", "pos") if entry.startswith("prefill") else ("pos",)
 
 

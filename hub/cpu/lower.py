@@ -33,6 +33,8 @@ BASIC = ("bulk-memory", "mutable-globals", "nontrapping-fptoint", "sign-ext")
 """What every engine with vectors has had for years."""
 LINKING = ("atomics",)
 """What wasm-ld asks of an object, with bulk-memory, before it links it for a shared memory."""
+SCALARS = ("int32", "float32", "int64")
+"""A 64-bit integer, which graphs count in, is handed over as i32 like any other."""
 STACK_NBYTES = 8192
 """The most that one function may keep in local arrays."""
 
@@ -114,27 +116,33 @@ def _check_parameters(name: str, func: tirx.PrimFunc) -> None:
             f"{name} takes ({', '.join(names)}); a kernel takes buffers, scalars, begin and end"
         )
     for param in func.params:
-        if not _is_buffer(param) and str(param.ty.dtype) not in ("int32", "float32"):
+        if not _is_buffer(param) and str(param.ty.dtype) not in SCALARS:
             raise CompileError(f"{name}: the scalar {param.name} is {param.ty.dtype}")
 
 
 def _with_pointers(name: str, func: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
-    params, body = [], func.body
-    for param in reversed(func.params):
-        if not _is_buffer(param):
-            params.append(param)
-            continue
-        pointer = tirx.Var(param.name, PointerType(param.ty.dtype))
-        body = tirx.SeqStmt([tirx.DeclBuffer(param, data=pointer), body])
-        params.append(pointer)
-    _check_body(name, body)
-    plain = tirx.PrimFunc(params[::-1], body)
+    _check_body(name, func.body)
+    handed = [_handed(param) for param in func.params]
+    # Sizes before the arrays that have them: scalars come last among the parameters.
+    declared = [statement for _, statements in reversed(handed) for statement in statements]
+    plain = tirx.PrimFunc([param for param, _ in handed], tirx.SeqStmt([*declared, func.body]))
     for key, value in {"global_symbol": name, "target": target, "tirx.noalias": True}.items():
         plain = plain.with_attr(key, value)
     free = tirx.analysis.undefined_vars(plain.body, plain.params)
     if len(free):
         raise CompileError(f"{name} does not say what {', '.join(v.name for v in free)} is")
     return plain
+
+
+def _handed(param: Any) -> tuple[Any, list[Any]]:
+    """What a caller hands over for a parameter, and how the parameter comes of it."""
+    if _is_buffer(param):
+        pointer = tirx.Var(param.name, PointerType(param.ty.dtype))
+        return pointer, [tirx.DeclBuffer(param, data=pointer)]
+    if str(param.ty.dtype) != "int64":
+        return param, []
+    narrow = tirx.Var(param.name, "int32")
+    return narrow, [tirx.Bind(param, tirx.Cast("int64", narrow))]
 
 
 def _check_body(name: str, body: Any) -> None:

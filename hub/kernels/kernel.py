@@ -86,7 +86,7 @@ PROFILES = {
 
 @dataclass(frozen=True, slots=True)
 class LibraryKernel:
-    """One dispatch of an op: entry point `main`, bindings in the order of the op's arguments.
+    """One dispatch of an op: bindings in the order of the op's arguments.
 
     `uniforms` (when not empty) is the struct at the binding after the last argument; `writes`
     lists the bindings declared read_write. Expressions use the symbols `n` (rows of this call),
@@ -98,6 +98,7 @@ class LibraryKernel:
     uniforms: tuple[Uniform, ...]
     grid: Grid
     writes: tuple[int, ...]
+    entry_point: str = "main"
 
 
 @dataclass(frozen=True, slots=True)
