@@ -4,7 +4,7 @@ Knows how a request becomes a prompt, how tokens become text and when an answer 
 shape of OpenAI's JSON (`chat_completions.py`), nor what a device or a file is. One model is loaded
 at a time and one sequence runs at a time, in order of arrival; an answer that is stopped or
 abandoned leaves the next one nothing to repair, and a lost device is prepared again by whoever
-asks next.
+asks next; one that is lost again and again leaves the model to the processor.
 """
 
 from __future__ import annotations
@@ -32,8 +32,15 @@ from .loading import (
 )
 from .manifest import Registry, Task
 from .options import EngineOptions
+from .placement import find_seats
+from .processor import is_for_processors
 from .progress import OnProgress, Progress, ignore_progress
 from .sampling import bad_param
+
+MOST_LOSSES = 2
+"""Times that a device may be lost before it has given an answer, until it is left alone."""
+GONE = frozenset({"device_lost", "no_webgpu"})
+"""Errors of a graphics device that does not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Engine:
         self._lock = asyncio.Lock()
         self._loaded: LoadedModel | None = None
         self._lost = False
+        self._losses = 0
 
     async def models(self) -> Registry:
         """What the hub offers."""
@@ -80,14 +88,15 @@ class Engine:
             # Asked in turn: a load that waited longer may have put another model in its place.
             if self._loaded is None or self._loaded.documents.entry.id != model:
                 raise bad_param("model", f"{model!r} is not loaded")
+            await self._loaded.runner.executor.release()
             self._loaded = None
-            await self._host.executor.release()
 
     async def close(self) -> None:
         """Free everything, the device included."""
         async with self._turn(AbortSignal()):
             self._loaded = None
-            await self._host.executor.close()
+            for executor in self._host.executors:
+                await executor.close()
 
     @property
     def on_progress(self) -> OnProgress:
@@ -100,8 +109,10 @@ class Engine:
         return self._loaded
 
     async def device(self) -> DeviceInfo:
-        """The device's facts."""
-        return await self._host.executor.device()
+        """The facts of the loaded model's device, or of the one that is taken first."""
+        if self._loaded is not None:
+            return self._loaded.device
+        return (await find_seats(self._host))[0].device
 
     @asynccontextmanager
     async def answer(
@@ -181,18 +192,23 @@ class Engine:
         """
         try:
             await model.runner.settle()
-            await self._host.executor.synchronize()
+            await model.runner.executor.synchronize()
         except ModelpressError:
             return False
         return True
 
     async def _load(
-        self, model: str, on_progress: OnProgress, task: Task | None = None
+        self,
+        model: str,
+        on_progress: OnProgress,
+        task: Task | None = None,
+        *,
+        losses: bool = False,
     ) -> LoadedModel:
         refused: tuple[Refusal, ...] = ()
         while True:
             documents = await fetch_documents(
-                self._host, model, self._options, on_progress, refused
+                self._host, model, self._options, on_progress, refused, losses=losses
             )
             _check_task(documents, task)
             self._loaded = None
@@ -209,11 +225,28 @@ class Engine:
 
     async def _load_again(self, model: LoadedModel, on_progress: OnProgress) -> LoadedModel:
         self._lost = True
+        if self._losses >= MOST_LOSSES and self._may_move(model):
+            return await self._move(model, on_progress)
         # What was found out about the device still holds.
         options = dataclasses.replace(self._options, retune=False)
-        self._loaded = await load_model(self._host, model.documents, options, on_progress)
+        try:
+            self._loaded = await load_model(self._host, model.documents, options, on_progress)
+        except ModelpressError as error:
+            if error.code not in GONE or not self._may_move(model):
+                raise
+            return await self._move(model, on_progress)
         self._lost = False
         return self._loaded
+
+    def _may_move(self, model: LoadedModel) -> bool:
+        """Whether the processor may take over what the graphics device does not hold."""
+        processors = [is_for_processors(v.features) for v in model.documents.manifest.variants]
+        free = self._options.variant == "auto" and self._host.processor is not None
+        return free and any(processors) and not is_for_processors(model.device.features)
+
+    async def _move(self, model: LoadedModel, on_progress: OnProgress) -> LoadedModel:
+        on_progress(Progress("fallback", 1, 1, "devices"))
+        return await self._load(model.documents.entry.id, on_progress, losses=True)
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:
@@ -221,8 +254,11 @@ class Engine:
         try:
             yield
         except ModelpressError as error:
-            self._lost = self._lost or error.code == "device_lost"
+            if error.code == "device_lost":
+                self._lost, self._losses = True, self._losses + 1
             raise
+        else:
+            self._losses = 0
 
 
 def _check_task(documents: Documents, task: Task | None) -> None:

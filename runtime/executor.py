@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import ModelpressError
 from .plan import Plan
 from .progress import OnProgress
-from .storage import Storage
 from .weights import WeightIndex
+
+if TYPE_CHECKING:
+    # Manifests are checked against devices, and files are described by manifests.
+    from .storage import Storage
 
 TIMESTAMPS = "timestamp-query"
 """The WebGPU feature that `Executor.profile` needs."""

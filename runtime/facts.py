@@ -10,6 +10,7 @@ from .encoder import ENCODE, Encoder
 from .executor import DeviceInfo
 from .fit import dispatches_per_token, memory_by_role
 from .loading import LoadedModel
+from .placement import Placement
 from .plan import Plan
 from .self_test import BOUND
 from .session import Session
@@ -53,10 +54,17 @@ def model_facts(loaded: LoadedModel) -> dict[str, Any]:
         "kernels": loaded.kernels,
         "self_test": self_test_facts(loaded.verdict),
         "choices": choice_facts(plan, loaded.verdict),
+        "processor": _processor_facts(documents.placement),
         "refused": [codec.encode(refusal) for refusal in documents.refused],
         "suggestions": list(documents.manifest.suggestions),
         "embedding": documents.manifest.embedding and codec.encode(documents.manifest.embedding),
     }
+
+
+def _processor_facts(placement: Placement) -> dict[str, Any] | None:
+    """Why it runs on the processor, when it does."""
+    seat = placement.seat
+    return {"reason": seat.reason} if seat.is_processor else None
 
 
 def _dispatches(runner: Session | Encoder) -> int:

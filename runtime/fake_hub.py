@@ -191,7 +191,7 @@ def _manifest(
 
 def _variant(files: dict[str, bytes], folder: str, plan: Plan) -> Variant:
     file = _put(files, f"{folder}/plan.{plan.variant}.json", plan.dumps().encode())
-    return Variant(plan.variant, file, (), {}, len(WEIGHTS), 64, 0, 0)
+    return Variant(plan.variant, file, plan.features, plan.limits, len(WEIGHTS), 64, 0, 0)
 
 
 def _put(files: dict[str, bytes], path: str, data: bytes) -> File:

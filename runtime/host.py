@@ -18,10 +18,20 @@ tokenizer_config.json; raises ModelpressError "bad_format" when they are not wha
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A device, a place with files, a way to read tokenizers, a memory, and a clock (seconds)."""
+    """A device, a place with files, a way to read tokenizers, a memory, and a clock (seconds).
+
+    `processor` runs the plans for processors where `executor`, which speaks WebGPU, is not there
+    or not to be trusted. A host of nothing but a processor has that as its executor.
+    """
 
     executor: Executor
     storage: Storage
     tokenizer: TokenizerFactory
     notes: Notes = field(default_factory=MemoryNotes)
     clock: Callable[[], float] = time.perf_counter
+    processor: Executor | None = None
+
+    @property
+    def executors(self) -> tuple[Executor, ...]:
+        """All devices."""
+        return (self.executor,) if self.processor is None else (self.executor, self.processor)

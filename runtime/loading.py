@@ -8,11 +8,12 @@ so a load that fails early leaves the model before it usable.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from .assessment import Assessment, Refusal, Verdict, begin, known_refusal
+from .assessment import Assessment, Refusal, Verdict, begin
 from .chat import ChatTemplate
 from .encoder import Encoder
 from .errors import FormatError, ModelpressError
@@ -27,12 +28,11 @@ from .manifest import (
     Task,
     Variant,
     check_manifest,
-    choose_variant,
-    lacking,
-    named_variant,
 )
 from .options import EngineOptions
+from .placement import Placement, place
 from .plan import Plan
+from .processor import is_for_processors
 from .progress import OnProgress, Progress
 from .session import DEPTHS, Session, num_pages
 from .tokenizer import Tokenizer
@@ -48,15 +48,24 @@ class Documents:
     entry: ModelEntry
     scheme: SchemeEntry
     manifest: Manifest
-    variant: Variant
     plan: Plan
     plan_text: str
     index: WeightIndex
     index_text: str
     tokenizer: Tokenizer | None
     template: ChatTemplate | None
-    refused: tuple[Refusal, ...] = ()
-    """Better variants that this device computes wrongly."""
+    placement: Placement
+    """Where it runs, and what computed it wrongly."""
+
+    @property
+    def variant(self) -> Variant:
+        """What is loaded of it."""
+        return self.placement.variant
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """Better variants that this device computes wrongly."""
+        return self.placement.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +106,13 @@ async def fetch_documents(
     options: EngineOptions,
     on_progress: OnProgress,
     refused: tuple[Refusal, ...] = (),
+    *,
+    losses: bool = False,
 ) -> Documents:
     """Fetch and check a model's documents; "model_not_found", "unsupported_device", ...
 
-    The variant "auto" is the best but for those `refused`, now or by an earlier load.
+    The variant "auto" is the best but for those `refused`, now or by an earlier load, and one for
+    the processor after `losses` of the graphics device.
     """
     on_progress(Progress("registry", 0, 1, "files"))
     entry = (await read_registry(host)).find(model)
@@ -108,7 +120,8 @@ async def fetch_documents(
     manifest = Manifest.loads(await host.storage.text(scheme.manifest))
     check_manifest(manifest, entry)
     on_progress(Progress("registry", 1, 1, "files"))
-    variant, refused = await _variant(host, manifest, options, refused)
+    placement = await place(host, manifest, options, refused, losses=losses)
+    variant = placement.variant
     on_progress(Progress("plan", 0, 2, "files"))
     files = manifest.files
     names = [n for n in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")]
@@ -120,14 +133,13 @@ async def fetch_documents(
         entry=entry,
         scheme=scheme,
         manifest=manifest,
-        variant=variant,
         plan=Plan.loads(texts[0], variant.plan.path),
         plan_text=texts[0],
         index=WeightIndex.loads(texts[1], manifest.weights.path),
         index_text=texts[1],
         tokenizer=_tokenizer(host, by_name),
         template=_template(by_name),
-        refused=refused,
+        placement=placement,
     )
 
 
@@ -139,6 +151,7 @@ async def load_model(
     Leaves nothing on the device when it fails. Raises UntrustedVariant when the documents' variant
     is not for this device.
     """
+    host = await _seated(host, documents.placement)
     device = await host.executor.device()
     plan = documents.plan
     context = choose_context(plan, device, options.context)
@@ -159,6 +172,15 @@ async def load_model(
     return LoadedModel(documents, device, runner, synthetic, verdict, kernels)
 
 
+async def _seated(host: Host, placement: Placement) -> Host:
+    """The host with the model's device, the others' memory freed."""
+    executor = placement.seat.executor
+    for other in host.executors:
+        if other is not executor:
+            await other.release()
+    return dataclasses.replace(host, executor=executor, processor=None)
+
+
 def _runner(
     host: Host,
     documents: Documents,
@@ -171,8 +193,13 @@ def _runner(
     plan, embedding = documents.plan, documents.manifest.embedding
     if embedding is not None:
         return Encoder(plan, host.executor, embedding, context=context)
-    depth = options.depth or DEPTHS.get(device.kind, 2)
+    depth = options.depth or _depth(device)
     return Session(plan, host.executor, context=context, depth=depth, choices=verdict.choices)
+
+
+def _depth(device: DeviceInfo) -> int | None:
+    # Steps of a processor run in the thread that queues them: ahead of what they wait for.
+    return 1 if is_for_processors(device.features) else DEPTHS.get(device.kind, 2)
 
 
 async def _fill(
@@ -243,36 +270,6 @@ async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-async def _variant(
-    host: Host, manifest: Manifest, options: EngineOptions, refused: tuple[Refusal, ...]
-) -> tuple[Variant, tuple[Refusal, ...]]:
-    """The variant to load, and the refusals that speak against better ones."""
-    device = await host.executor.device()
-    features, limits = device.features, device.limits
-    if options.variant != "auto":
-        return named_variant(manifest.variants, options.variant, features, limits), ()
-    while True:
-        wrong = {refusal.variant for refusal in refused}
-        left = tuple(v for v in manifest.variants if v.name not in wrong)
-        if wrong and all(lacking(v, features, limits) for v in left):
-            raise _none_is_right(manifest, refused)
-        variant = choose_variant(left, features, limits, device.kind)
-        known = await known_refusal(host, device, variant.name, variant.plan.sha256, options)
-        if known is None:
-            return variant, refused
-        refused = (*refused, known)
-
-
-def _none_is_right(manifest: Manifest, refused: tuple[Refusal, ...]) -> ModelpressError:
-    names = [refusal.variant for refusal in refused]
-    return ModelpressError(
-        "unsupported_device",
-        f"this device computes {manifest.id} wrongly in every variant that it can run "
-        f"({', '.join(names)}). Update the browser or the graphics driver, or try another device",
-        details={"refused": names},
-    )
 
 
 def _tokenizer(host: Host, texts: dict[str, str]) -> Tokenizer | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from . import codec
 from .errors import FormatError, ModelpressError
+from .processor import is_for_processors
 
 REGISTRY_FORMAT = 1
 MANIFEST_FORMAT = 1
@@ -314,6 +315,8 @@ def named_variant(
 
 def lacking(variant: Variant, features: frozenset[str], limits: Mapping[str, int]) -> list[str]:
     """What the device misses for `variant`, in words."""
+    if is_for_processors(features) and not is_for_processors(variant.features):
+        return ["WebGPU"]
     missing = [f"the feature {f}" for f in variant.features if f not in features]
     for name, value in variant.limits.items():
         if limits.get(name, 0) < value:

@@ -17,7 +17,7 @@ import { timeDispatches } from "./profile.ts";
 import { Readback } from "./readback.ts";
 import type { Storage } from "./storage.ts";
 import type { UploadOptions } from "./upload.ts";
-import { uploadWeights } from "./upload.ts";
+import { bufferTarget, uploadWeights } from "./upload.ts";
 
 export interface PrepareOptions {
   /** All of the plan's by default. */
@@ -92,7 +92,8 @@ export class Executor {
     const { buffers, plan } = await this.#buffers;
     const { device } = await this.#open();
     try {
-      await uploadWeights(device, plan, buffers, JSON.parse(text) as WeightIndex, storage, options);
+      const target = bufferTarget(device, buffers);
+      await uploadWeights(target, plan, JSON.parse(text) as WeightIndex, storage, options);
     } finally {
       storage.rest();
     }

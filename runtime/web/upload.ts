@@ -1,4 +1,4 @@
-/** Weights onto the device: chunk bytes go from storage to buffers, a few chunks at a time. */
+/** Weights onto a device: chunk bytes go from storage to buffers, a few chunks at a time. */
 
 import type { Device } from "./device.ts";
 import { ModelpressError } from "./errors.ts";
@@ -45,12 +45,27 @@ export interface UploadOptions {
   readonly onBytes?: ((fetched: number, written: number, total: number) => void) | undefined;
 }
 
+/** Where weights go: the bytes that the plan has for a tensor, and how the pieces of a chunk are
+ * written. */
+export interface WeightTarget {
+  sizeOf(tensor: string): number | undefined;
+  write(pieces: readonly Piece[], bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+}
+
+/** Weights as buffers on a WebGPU device. */
+export function bufferTarget(device: Device, buffers: Buffers): WeightTarget {
+  return {
+    sizeOf: (tensor) => buffers.get(tensor)?.size,
+    write: (pieces, bytes) => writeChunk(device, buffers, pieces, bytes),
+  };
+}
+
 /** Fetches, verifies and writes every chunk, `CONCURRENCY` at once. */
 export async function uploadWeights(
-  device: Device, plan: Plan, buffers: Buffers, index: WeightIndex, storage: Storage,
+  target: WeightTarget, plan: Plan, index: WeightIndex, storage: Storage,
   { signal, onBytes }: UploadOptions,
 ): Promise<void> {
-  checkTensors(plan, buffers, index);
+  checkTensors(plan, target, index);
   const pieces = piecesOf(index);
   let fetched = 0;
   let written = 0;
@@ -63,7 +78,7 @@ export async function uploadWeights(
   const turns = new Turns();
   await inLanes(index.chunks, signal, async (chunk, at, signal) => {
     await storage.withChunk(chunk, { signal, onBytes: count }, (bytes) =>
-      turns.run(() => writeChunk(device, buffers, pieces[at] ?? [], bytes)));
+      turns.run(() => target.write(pieces[at] ?? [], bytes)));
     written += chunk.nbytes;
     report();
   });
@@ -115,12 +130,12 @@ export async function inLanes<T>(
   if (failure) throw failure.error;
 }
 
-function checkTensors(plan: Plan, buffers: Buffers, index: WeightIndex): void {
+function checkTensors(plan: Plan, target: WeightTarget, index: WeightIndex): void {
   const tensors = new Map(index.tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name, role } of plan.buffers) {
     if (role !== "weight") continue;
     const nbytes = tensors.get(name)?.nbytes;
-    const size = buffers.get(name)?.size ?? 0;
+    const size = target.sizeOf(name) ?? 0;
     if (nbytes === undefined || nbytes > size) {
       const found = nbytes === undefined ? "are missing from weights.json" : `hold ${nbytes} bytes`;
       throw new ModelpressError(
