@@ -16,7 +16,7 @@ from typing import Any
 
 from tvm.tirx.script.builder import ir as B
 
-from .vectors import Body, constant, f32, function, lane, load, shuffle, splat, store
+from .vectors import Body, f32, function, lane, load, opaque, shuffle, splat, store
 
 TOKENS = 8
 """Rows that a product of many takes at once: two blocks."""
@@ -50,13 +50,13 @@ def float_codes(scheme: str, e: list[Any]) -> list[Any]:
 def _place(item: Any, n: Any, groups: Any, *, many: bool) -> tuple[Any, Any]:
     """(first column of the 32 in x, whether they are there), for the `item`-th 32 codes."""
     if not many:
-        return B.bind(B.min(item, groups - 1) * 32), item < groups
+        return opaque(B.min(item, groups - 1) * 32), item < groups
     # Truncating, for nothing is negative and rounding down takes long to prove so.
     block = B.bind(item >> 2)
-    turn = B.bind(B.truncdiv(block, groups))
+    turn = opaque(B.truncdiv(block, groups))
     row = B.bind(turn * 4 + (item & 3))
     group = B.bind(block - turn * groups)
-    return B.bind((B.min(row, n - 1) * groups + group) * 32), row < n
+    return opaque((B.min(row, n - 1) * groups + group) * 32), row < n
 
 
 def rounded(scheme: str, *, many: bool, relaxed: bool) -> Any:
@@ -98,8 +98,10 @@ def _rounded_group(x: Any, at: Any, there: Any) -> tuple[list[Any], Any, Any]:
     where they are not there."""
     given = [load(x, at + 4 * i) for i in range(8)]
     largest = _folded([B.max(v, f32(0) - v) for v in given], B.max)
-    most = B.bind(B.Select(there, _across(largest, B.max), B.float32(0)))
-    inverse = B.bind(B.Select(most > B.float32(1e-30), B.float32(127) / most, B.float32(0)))
+    most = opaque(B.Select(there, _across(largest, B.max), B.float32(0)), "float32")
+    inverse = opaque(
+        B.Select(most > B.float32(1e-30), B.float32(127) / most, B.float32(0)), "float32"
+    )
     e = [B.bind(B.Cast("int32x4", B.nearbyint(v * B.broadcast(inverse, 4)))) for v in given]
     total = _across(_folded(e, lambda a, b: a + b), lambda a, b: a + b)
     return e, most * B.float32(1 / 127), B.Cast("float32", total)
@@ -112,9 +114,8 @@ def _folded(values: list[Any], join: Callable[[Any, Any], Any]) -> Any:
 
 
 def _across(vector: Any, join: Callable[[Any, Any], Any]) -> Any:
-    low = B.bind(join(lane(vector, 0), lane(vector, 1)))
-    high = B.bind(join(lane(vector, 2), lane(vector, 3)))
-    return B.bind(join(low, high))
+    folded = B.bind(join(vector, shuffle([vector], [2, 3, 0, 1])))
+    return lane(join(folded, shuffle([folded], [1, 0, 3, 2])), 0)
 
 
 def _store_all(buffer: Any, at: Any, vectors: list[Any], lanes: int) -> None:

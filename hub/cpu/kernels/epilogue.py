@@ -15,7 +15,7 @@ from tvm.tirx.script.builder import ir as B
 
 from ...kernels.kernel import Op
 from .mathematics import activated, soft_capped
-from .vectors import Body, lane, load, store
+from .vectors import Body, lane, load, opaque, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Ending:
 
     def finish(self, token: Any, first: Any, sums: Any, ups: Any = None) -> None:
         """Store the four columns from `first` on of row `token`, those that there are."""
-        at = B.bind(token * self._out_cols + self._start + first)
+        at = opaque(token * self._out_cols + self._start + first)
         value = B.bind(sums)
         if self._bias is not None:
             value = B.bind(value + load(self._bias, self._start + first))

@@ -19,7 +19,20 @@ from tvm.tirx.script.builder import ir as B
 
 from .codes import TOKENS
 from .epilogue import Ending, Epilogue
-from .vectors import Body, Local, constant, f32, function, half_scalar, halves, load, splat, sums
+from .vectors import (
+    Body,
+    Local,
+    constant,
+    f32,
+    function,
+    half_scalar,
+    halves,
+    load,
+    opaque,
+    splat,
+    store,
+    sums,
+)
 
 ROWS = 4
 """Results of one item."""
@@ -108,31 +121,32 @@ def product_of_one(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
         groups = f.scalar("groups")
         ending.scalars(f)
 
-        def row_sum(row: Any) -> Any:
-            """Four floats whose sum is the product of a row."""
-            total = Local(1)
+        def row_sum(row: Any, kept: Any, place: Any) -> None:
+            """Four floats whose sum is the product of a row, to `place`."""
+            total, start = Local(1), opaque(row * groups)
             total[0] = f32(0)
             with B.serial(0, (groups + 3) >> 2) as block:
                 parts = []
                 for u in range(4):
-                    group = B.bind(row * groups + block * 4 + u)
-                    pieces = way.pieces(weights, group * way.words)
-                    parts.append(way.dot(codes, pieces, (block * 4 + u) * 32, None))
+                    group = B.bind(block * 4 + u)
+                    pieces = way.pieces(weights, (start + group) * way.words)
+                    parts.append(way.dot(codes, pieces, group * 32, None))
                 found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
                 # Groups that a block has too many count nothing: their scale here is 0.
-                bits = B.Cast("int32x4", load(scales, row * groups + block * 4))
-                scale = halves(bits) * load(sides, block * 8)
-                total[0] = total[0] + found * scale
-            return total[0]
+                bits = B.Cast("int32x4", load(scales, start + block * 4))
+                total[0] = total[0] + found * (halves(bits) * load(sides, block * 8))
+            store(kept, place, total[0])
 
         with f.items() as item:
-            first = B.bind(item * ROWS)
-            found = [Local(ROWS) for _ in range(1 + int(epilogue.gated))]
-            for place, kept in enumerate(found):
-                for i in range(ROWS):
-                    row = B.bind(B.min(first + i, ending.rows - 1) + place * ending.rows)
-                    kept[i] = row_sum(row)
-            ending.finish(B.int32(0), first, *(sums(*(k[i] for i in range(ROWS))) for k in found))
+            first = opaque(item * ROWS)
+            values = []
+            for half in range(1 + int(epilogue.gated)):
+                kept = B.alloc_buffer((4 * ROWS,), "float32", scope="local")
+                with B.serial(0, ROWS) as i:
+                    row = opaque(B.min(first + i, ending.rows - 1) + half * ending.rows)
+                    row_sum(row, kept, i * 4)
+                values.append(sums(*(load(kept, 4 * i) for i in range(ROWS))))
+            ending.finish(B.int32(0), first, *values)
 
     return function(build)
 
@@ -151,11 +165,11 @@ def product_of_many(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
 
         def row_sums(row: Any, turn: Any, kept: Any, place: Any) -> None:
             """The products of a row with the `TOKENS` of a turn, each to `place` of four."""
-            totals = Local(blocks)
+            totals, start = Local(blocks), opaque(row * groups)
             for b in range(blocks):
                 totals[b] = f32(0)
             with B.serial(0, groups) as group:
-                at = B.bind(row * groups + group)
+                at = B.bind(start + group)
                 pieces = way.pieces(weights, at * way.words)
                 scale = B.bind(splat(half_scalar(B.Cast("int32", scales[at]))))
                 for b in range(blocks):
@@ -169,14 +183,14 @@ def product_of_many(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
                 B.buffer_store(kept, totals[b], [B.ramp(place + b * 16, 4, 4)])
 
         with f.items() as item, B.serial(0, B.truncdiv(n + TOKENS - 1, TOKENS)) as turn:
-            first = B.bind(item * ROWS)
+            first = opaque(item * ROWS)
             kept = [
                 B.alloc_buffer((TOKENS * ROWS,), "float32", scope="local")
                 for _ in range(1 + int(epilogue.gated))
             ]
             for place, sink in enumerate(kept):
                 with B.serial(0, ROWS) as i:
-                    row = B.bind(B.min(first + i, ending.rows - 1) + place * ending.rows)
+                    row = opaque(B.min(first + i, ending.rows - 1) + place * ending.rows)
                     row_sums(row, turn, sink, i)
             with B.serial(0, B.min(n - turn * TOKENS, TOKENS)) as token:
                 values = [load(sink, token * ROWS) for sink in kept]
