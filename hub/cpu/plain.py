@@ -51,7 +51,7 @@ class PlainKernels:
             return read_expr(value, symbols, name)
 
         count = Expr(1) if items is None else read(items)
-        bound: list[int | tuple[str, int]] = list(range(len(buffers)))
+        bound = [i for i, param in enumerate(func.params) if _is_buffer(param)]
         launch = Launch(
             kernel=exported,
             wgsl="",
