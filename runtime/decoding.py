@@ -103,9 +103,9 @@ class Decoding:
         False when there is no page for its next token; nothing is queued then.
         """
         if company != self.rows:
-            await self.settle()
-            if sequence.drawn or sequence.ended:
-                return True
+            if self._flying:
+                await self.settle()
+                return True  # what arrived may change who is in company
             self._regroup(company)
         if sequence.hooks.waits:
             return await self._wait_for_token(sequence)
@@ -200,6 +200,7 @@ class Decoding:
 
     def _has_page(self, sequence: Sequence) -> bool:
         """Reserve a page for its next token, if one is needed; `starved` when there is none."""
+        sequence.starved = False
         try:
             sequence.cache.reserve(sequence.position + 1)
         except ModelpressError as error:

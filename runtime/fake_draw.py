@@ -8,6 +8,8 @@ import struct
 
 from .logprobs import BIAS_NBYTES, NO_TOKEN, RECORD_NBYTES, TOP
 
+FORBIDDEN = -3e38
+
 
 class FakeLogits:
     """Kept as what differs from 0, for a vocabulary of `vocab` tokens."""
@@ -17,6 +19,7 @@ class FakeLogits:
         self.likeliest = 0
         self.record = bytes(RECORD_NBYTES)
         self._pairs = b""
+        self._mask = b""
         self._added: dict[int, float] = {}
 
     def compute(self, likeliest: int) -> None:
@@ -50,6 +53,18 @@ class FakeLogits:
         for token, value in struct.iter_unpack("<If", self._pairs):
             if token != NO_TOKEN:
                 self._added[token] = self._added.get(token, 0.0) + value
+
+    def write_mask(self, data: bytes) -> None:
+        """The `token_mask` buffer."""
+        assert len(data) == 4 * -(-self.vocab // 32)
+        self._mask = bytes(data)
+
+    def mask(self) -> None:
+        """The entry `mask`."""
+        assert self._mask, "token_mask is read before it is written"
+        for token in range(self.vocab):
+            if not self._mask[token // 8] >> token % 8 & 1:
+                self._added[token] = FORBIDDEN
 
     def logprobs(self) -> None:
         """The entry `logprobs`."""

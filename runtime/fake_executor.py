@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import ModelpressError
 from .executor import DeviceInfo
 from .fake import NextToken, fake_vector, hashed_token
+from .fake_batch import FakeBatch
 from .fake_draw import FakeLogits
 from .plan import Plan
 from .progress import OnProgress, Progress
@@ -37,6 +39,7 @@ class _Memory:
     slots: list[tuple[int, int] | None]
     tokens: list[int]
     logits: FakeLogits
+    batch: FakeBatch
     token: int = 0
     counts: dict[int, int] = field(default_factory=dict)
     sampler: bytes = bytes(64)
@@ -130,9 +133,9 @@ class FakeExecutor:
         self._in_flight = 0
         self.prepared += 1
         slots: list[tuple[int, int] | None] = [None] * (pages * plan.page_size)
-        self._memory = _Memory(
-            plan, [-1] * pages, slots, [0] * plan.prefill_chunk, FakeLogits(plan.vocab_size)
-        )
+        logits, batch = FakeLogits(plan.vocab_size), FakeBatch.of(plan)
+        tokens = [0] * plan.prefill_chunk
+        self._memory = _Memory(plan, [-1] * pages, slots, tokens, logits, batch)
         for index in range(len(plan.kernels)):
             await asyncio.sleep(0)
             on_progress(Progress("compile", index + 1, len(plan.kernels), "kernels"))
@@ -162,13 +165,23 @@ class FakeExecutor:
         elif buffer == "bias":
             assert offset == 0
             memory.logits.write_bias(data)
+        elif buffer == "token_mask":
+            assert offset == 0
+            memory.logits.write_mask(data)
         elif buffer == "token":
             memory.token = words[0]
+        elif buffer == "counts":
+            memory.counts = {t: w & 0xFFFFFFFF for t, w in enumerate(words) if w}
         elif buffer in ("types", "positions", "spans", "texts"):
             assert offset == 0
             memory.rows[buffer] = words
         else:
-            target = {"tokens": memory.tokens, "page_table": memory.page_table}[buffer]
+            target = {
+                "tokens": memory.tokens,
+                "page_table": memory.page_table,
+                "batch_table": memory.batch.table,
+                "batch_tokens": memory.batch.tokens,
+            }[buffer]
             assert first + len(words) <= len(target), f"write past the end of {buffer}"
             target[first : first + len(words)] = words
 
@@ -192,7 +205,7 @@ class FakeExecutor:
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         assert self._in_flight <= MAX_IN_FLIGHT, "too many steps in flight"
-        return asyncio.ensure_future(self._result(self._alive().token))
+        return _Result(asyncio.ensure_future(self._result(self._alive().token)))
 
     async def profile(
         self, entries: Sequence[str], symbols: Mapping[str, int]
@@ -257,9 +270,14 @@ class FakeExecutor:
         if name == "prefill":
             n = symbols["n"]
             assert 1 <= n <= memory.plan.prefill_chunk
-            self._append(memory, memory.tokens[:n], symbols["pos"])
+            logits = self._append(memory, memory.tokens[:n], symbols["pos"])
+            memory.logits.compute(logits)
         elif name == "decode":
-            self._append(memory, [memory.token], symbols["pos"])
+            memory.logits.compute(self._append(memory, [memory.token], symbols["pos"]))
+        elif name == "decode_batch":
+            memory.batch.decode(
+                symbols["n"], lambda table, t, pos: self._append(memory, [t], pos, table)
+            )
         elif name == "greedy":
             memory.token = memory.logits.best()
         elif name == "sample":
@@ -273,21 +291,22 @@ class FakeExecutor:
         elif name == "encode":
             memory.vectors = _encoded(memory, symbols["n"], symbols["texts"])
         else:
-            _run_beside(memory, name)
+            _run_beside(memory, name, symbols)
 
-    def _append(self, memory: _Memory, tokens: Iterable[int], position: int) -> None:
+    def _append(
+        self,
+        memory: _Memory,
+        tokens: Iterable[int],
+        position: int,
+        table: Sequence[int] | None = None,
+    ) -> int:
+        """The token that follows when these are written at `position`."""
+        table = memory.page_table if table is None else table
         for offset, token in enumerate(tokens):
             assert 0 <= token < memory.plan.vocab_size, f"token {token} is not in the vocabulary"
-            memory.slots[_slot(memory, position + offset)] = (position + offset, token)
+            memory.slots[_slot(memory, table, position + offset)] = (position + offset, token)
             end = position + offset + 1
-        sequence = tuple(self._cached(memory, i) for i in range(end))
-        memory.logits.compute(self._next_token(sequence))
-
-    def _cached(self, memory: _Memory, position: int) -> int:
-        entry = memory.slots[_slot(memory, position)]
-        assert entry is not None, f"position {position} is read before it is written"
-        assert entry[0] == position, f"position {position} reads what {entry[0]} wrote"
-        return entry[1]
+        return self._next_token(tuple(_cached(memory, table, i) for i in range(end)))
 
     def _sample(self, memory: _Memory, position: int) -> int:
         """At top_k 1 the most likely token, else any: a hash of seed and position."""
@@ -299,14 +318,34 @@ class FakeExecutor:
         return int.from_bytes(digest[:4], "little") % memory.plan.vocab_size
 
 
-def _run_beside(memory: _Memory, name: str) -> None:
+class _Result:
+    """A step's result: cancelling whoever awaits it leaves the step running."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: asyncio.Future[int]) -> None:
+        self._future = future
+        # A result nobody waits for may fail in peace.
+        future.add_done_callback(lambda f: f.cancelled() or f.exception())
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return asyncio.shield(self._future).__await__()
+
+
+def _run_beside(memory: _Memory, name: str, symbols: Mapping[str, int]) -> None:
     """Entries between a decode and a draw, or after one."""
     if name == "logprobs":
         memory.logits.logprobs()
     elif name == "bias":
         memory.logits.bias()
+    elif name == "mask":
+        memory.logits.mask()
     elif name == "chosen":
         memory.logits.chosen(memory.token)
+    elif name == "row_logits":
+        memory.logits.compute(memory.batch.likeliest[symbols["row"]])
+    elif name == "row_token":
+        memory.batch.tokens[symbols["row"]] = memory.token
 
 
 def _encoded(memory: _Memory, n: int, texts: int) -> list[float]:
@@ -327,7 +366,14 @@ def _pairs(memory: _Memory, name: str) -> list[tuple[int, int]]:
     return list(zip(words[::2], words[1::2], strict=True))
 
 
-def _slot(memory: _Memory, position: int) -> int:
-    page = memory.page_table[position // memory.plan.page_size]
+def _cached(memory: _Memory, table: Sequence[int], position: int) -> int:
+    entry = memory.slots[_slot(memory, table, position)]
+    assert entry is not None, f"position {position} is read before it is written"
+    assert entry[0] == position, f"position {position} reads what {entry[0]} wrote"
+    return entry[1]
+
+
+def _slot(memory: _Memory, table: Sequence[int], position: int) -> int:
+    page = table[position // memory.plan.page_size]
     assert 0 <= page < len(memory.page_table), f"position {position} has no page"
     return page * memory.plan.page_size + position % memory.plan.page_size

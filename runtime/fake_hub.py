@@ -46,10 +46,16 @@ def fake_plan(
     page_size: int = 8,
     prefill_chunk: int = 16,
     vocab_size: int = 258,
+    seats: int = 0,
 ) -> Plan:
-    """A plan with every entry point and no dispatches, and `alternatives` beside them."""
+    """A plan with every entry point and no dispatches, and `alternatives` beside them.
+
+    With `seats` it decodes as many sequences together.
+    """
     others = dict(alternatives or {})
     sizes = {"tokens": prefill_chunk, "token": 1, "sampler": 16}
+    if seats:
+        sizes |= {"batch_tokens": seats, "batch_table": seats * (1 + -(-context // page_size))}
     io = [Buffer(name, "io", "i32", Expr(4 * size)) for name, size in sizes.items()]
     table = Buffer("page_table", "io", "i32", Expr(("*", Expr("pages"), Expr(4))))
     kv = Buffer("kv", "kv", "f32", Expr(("*", Expr("pages"), Expr(64 * page_size))))
@@ -63,8 +69,11 @@ def fake_plan(
         "logprobs": (),
         "chosen": (),
         "bias": (),
+        "mask": (),
         "synthesize": ("seed",),
     }
+    if seats:
+        symbols |= {"decode_batch": ("n",), "row_logits": ("row",), "row_token": ("row",)}
     symbols |= {other: symbols[name] for name in others for other in others[name]}
     return Plan(
         format=PLAN_FORMAT,

@@ -215,7 +215,7 @@ class Session:
         if sequence.ended or not self._turn.wanted or sequence.arrived - begun >= QUANTUM:
             return False
         strangers = len(self._running) > len(self._company(sequence))
-        return strangers and sequence.can_ask
+        return strangers and sequence.seated
 
     def _company(self, sequence: Sequence) -> tuple[Sequence, ...]:
         """The sequences to decode together with `sequence`, itself among them, in a fixed order."""
@@ -267,7 +267,7 @@ class Session:
         flying: deque[_Chunk] = deque()
         while True:
             signal.check()
-            if self._turn.wanted and self._running != [sequence]:
+            if start > cached and self._turn.wanted and self._running != [sequence]:
                 await self._confirm(flying, sequence, on_progress, keep=0)
                 await self._turn.offer()
                 await self._decoding.settle()
