@@ -23,6 +23,7 @@ CODES = frozenset(
         "internal",
         "model_not_found",
         "network",
+        "no_engine",
         "no_webgpu",
         "out_of_memory",
         "quota_exceeded",

@@ -16,6 +16,7 @@ export type ErrorCode =
   | "internal"
   | "model_not_found"
   | "network"
+  | "no_engine"
   | "no_webgpu"
   | "out_of_memory"
   | "quota_exceeded"

@@ -14,6 +14,8 @@ export interface OpenOptions {
   readonly model: string | null;
   /** The name of the lock that the worker holds while it lives. */
   readonly lock: string;
+  /** Threads of the processor's executor; as many as help by default. */
+  readonly threads?: number;
   /** The options of runtime/api.py, as JSON. */
   readonly engine: {
     readonly scheme?: string;
@@ -34,6 +36,7 @@ export type Method =
   | "chat"
   | "chat_stream"
   | "embeddings"
+  | "http"
   | "bench"
   | "cache_list"
   | "cache_remove"

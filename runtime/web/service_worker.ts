@@ -1,10 +1,13 @@
 /** The app shell offline: exactly the files of shell.json, verified, all of one version or none.
  *
  * It governs the folder it is served from. Models are not its business: the engine keeps those
- * itself, and requests for them pass through untouched.
+ * itself, and requests for them pass through untouched. What is asked of `v1/` goes to the page whose
+ * engine answers.
  */
 
 import type { File } from "./formats.ts";
+import type { Pages } from "./relay.ts";
+import { relay } from "./relay.ts";
 
 interface Shell {
   readonly format: number;
@@ -22,7 +25,7 @@ interface FetchEvent extends ExtendableEvent {
 }
 interface ServiceWorkerScope extends EventTarget {
   readonly registration: { readonly scope: string };
-  readonly clients: { claim(): Promise<void> };
+  readonly clients: Pages & { claim(): Promise<void> };
   skipWaiting(): Promise<void>;
 }
 
@@ -30,6 +33,7 @@ const scope = self as unknown as ServiceWorkerScope;
 const ROOT = new URL("./", self.location.href).href;
 const SHELL_FORMAT = 1;
 const SHELL_URL = `${ROOT}shell.json`;
+const API_URL = `${ROOT}v1/`;
 /** Caches are shared by the origin: the name tells sites under different paths apart. */
 const PREFIX = `modelpress-shell ${ROOT} `;
 const CHECK_TIMEOUT_MS = 2000;
@@ -50,6 +54,9 @@ scope.addEventListener("activate", (event) => {
 scope.addEventListener("fetch", (event) => {
   const fetchEvent = event as FetchEvent;
   const { request } = fetchEvent;
+  if (request.url.startsWith(API_URL)) {
+    return fetchEvent.respondWith(relay(request, ROOT, scope.clients));
+  }
   if (request.method !== "GET" || !request.url.startsWith(ROOT)) return;
   if (request.headers.has("range") || isEngines(request.url)) return;
   fetchEvent.respondWith(respond(fetchEvent));

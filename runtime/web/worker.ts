@@ -124,6 +124,7 @@ async function call(id: number, method: Method, argument: string): Promise<void>
     case "chat":
     case "chat_stream":
     case "embeddings":
+    case "http":
     case "bench":
     case "close":
       return bridge.start(id, method, argument);

@@ -2,6 +2,7 @@
 
 import { digest } from "../../runtime/web/blob_cache.ts";
 import { createEngine, ModelpressError } from "../../runtime/web/client.ts";
+import { serveEndpoint } from "../../runtime/web/endpoint.ts";
 import { Executor } from "../../runtime/web/executor.ts";
 import { Storage } from "../../runtime/web/storage.ts";
 import { Tokenizer } from "../../runtime/web/tokenizer.ts";
@@ -24,6 +25,6 @@ async function errorOf(
 }
 
 Object.assign(globalThis, {
-  harness: { codeOf, createEngine, digest, errorOf, Executor, Storage, Tokenizer },
+  harness: { codeOf, createEngine, digest, errorOf, Executor, ModelpressError, serveEndpoint, Storage, Tokenizer },
 });
 document.documentElement.dataset["ready"] = "";
