@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import tvm
 from numpy.typing import NDArray
-from tvm import relax
+from tvm import relax, tirx
 from tvm.target import Target
 
 from .errors import UnsupportedError
@@ -82,7 +82,7 @@ class Walk:
         self._fixed["page_table"] = tvm.runtime.tensor(np.arange(self._pages, dtype=np.int32))
         names = {buffer.name for buffer in module.caches}
         self._caches = {
-            name: [int(dim) for dim in list(param.ty.shape)[1:]]
+            name: self._dims(param)
             for param, name in zip(self._ir[ENTRY].params, module.inputs[ENTRY], strict=True)
             if name in names
         }
@@ -91,6 +91,12 @@ class Walk:
         self._compiled: dict[str, Any] = {}
         self._vectors: dict[str, Any] = {}
         self.restart()
+
+    def _dims(self, cache: Any) -> tuple[int, ...]:
+        """Of pages, or of a state whose places are fixed."""
+        first, *others = cache.ty.shape
+        paged = isinstance(first, tirx.Var)
+        return (self._pages if paged else int(first), *(int(dim) for dim in others))
 
     def over(self, weights: WeightRows, observe: Observe | None = None) -> Walk:
         """The same model with other weights, at the beginning of a sequence."""
@@ -103,7 +109,7 @@ class Walk:
     def restart(self) -> None:
         """Forget the sequence."""
         for name, dims in self._caches.items():
-            self._fixed[name] = tvm.runtime.tensor(np.zeros((self._pages, *dims), np.float32))
+            self._fixed[name] = tvm.runtime.tensor(np.zeros(dims, np.float32))
 
     def logits(self, tokens: Sequence[int], pos: int = 0) -> Floats:
         """f32[len(tokens), vocab]: after each of `tokens`, of which the first is at `pos`."""

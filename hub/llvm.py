@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 from tvm.target import Target
 
 from runtime.manifest import Manifest, Registry
@@ -105,8 +105,9 @@ _KV = {"f32": np.float32, "f16": np.float16}
 def _cache_shape(buffer: Any, module: Any, pages: int) -> tuple[int, ...]:
     """The shape the Relax function declares for a cache, with `pages` filled in."""
     index = module.inputs["decode"].index(buffer.name)
-    dims = module.ir["decode"].params[index].ty.shape
-    return (pages, *(int(dim) for dim in list(dims)[1:]))
+    first, *others = module.ir["decode"].params[index].ty.shape
+    paged = isinstance(first, tirx.Var)
+    return (pages if paged else int(first), *(int(dim) for dim in others))
 
 
 def machine(ir: Any, bounds: Mapping[str, int]) -> Any:

@@ -6,6 +6,7 @@ layouts, not schemes or files.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -35,6 +36,8 @@ def check_sources(specs: Sequence[WeightSpec], source: TensorRows) -> None:
     """Raise CheckpointError unless every source tensor is there with the shape its spec needs."""
     for spec in specs:
         shapes = [source.shape(name) for name in spec.sources]
+        if spec.flat:
+            shapes = [(math.prod(shape),) for shape in shapes]
         if spec.kind == "matrix":
             laid = [shape[::-1] if spec.transposed else shape for shape in shapes]
             good = all(len(shape) == 2 and shape[1] == spec.cols for shape in laid)
@@ -78,6 +81,9 @@ def read_rows(spec: WeightSpec, source: TensorRows, start: int, stop: int) -> Fl
     if spec.interleaved:
         pieces = list(_interleaved(spec, source, start, stop))
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    if spec.flat:
+        (name,) = spec.sources
+        return source.rows(name, 0, source.shape(name)[0]).reshape(-1)[start:stop]
     pieces, base = [], 0
     for name in spec.sources:
         count = _count(spec, source, name)
@@ -94,6 +100,10 @@ def as_stored(spec: WeightSpec, source: TensorRows, values: Floats) -> Iterator[
     if spec.interleaved:
         parted = values.reshape(PARTS, spec.interleaved, -1, *values.shape[1:])
         values = parted.swapaxes(0, 1).reshape(values.shape)
+    if spec.flat:
+        (name,) = spec.sources
+        yield name, values.reshape(source.shape(name))
+        return
     start = 0
     for name in spec.sources:
         stop = start + _count(spec, source, name)

@@ -58,6 +58,9 @@ class WeightSpec:
     """Heads, where the one source holds queries, keys and values head by head: its rows are
     [heads, 3, D], the weight's are [3, heads, D]."""
 
+    flat: bool = False
+    """Whether a vector's one source has further dimensions, which are read through."""
+
     def scheme(self, schemes: Schemes) -> Scheme:
         """How this matrix is stored."""
         return self.pinned or schemes.of(self.name)

@@ -15,6 +15,7 @@ from .phi import PHI
 from .phi3 import PHI3
 from .qwen2 import QWEN2
 from .qwen3 import QWEN3
+from .qwen3_5 import QWEN3_5
 from .qwen3_moe import QWEN3_MOE
 from .smollm3 import SMOLLM3
 from .stablelm import STABLELM
@@ -34,6 +35,7 @@ FAMILIES: dict[str, Family] = {
         PHI3,
         QWEN2,
         QWEN3,
+        QWEN3_5,
         QWEN3_MOE,
         SMOLLM3,
         STABLELM,

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import UnsupportedError
 from ..kernels.experts import MOST_EXPERTS
+from ..linear_operators import DeltaShape
 from ..schemes import GROUP
 from .family import Reader
 from .rope import Rope
@@ -56,6 +57,14 @@ class Names:
     """Of what the feed-forward part gives, before it is added."""
     norm: str = "model.norm"
     head: str = "lm_head"
+    mixer: tuple[str, ...] = ("linear_attn.in_proj_qkv", "linear_attn.in_proj_z")
+    """Of a layer that remembers: queries, keys, values and gates; then its other tensors."""
+    rates: tuple[str, ...] = ("linear_attn.in_proj_b", "linear_attn.in_proj_a")
+    decays: tuple[str, ...] = ("linear_attn.A_log", "linear_attn.dt_bias")
+    """Whole names: there is no `.weight`."""
+    conv: str = "linear_attn.conv1d"
+    heads_norm: str = "linear_attn.norm"
+    remembered: str = "linear_attn.out_proj"
     router: str = "mlp.gate"
     expert: str = "mlp.experts.{}."
     """Before the names of an expert's matrices."""
@@ -86,6 +95,33 @@ class Experts:
             found.append(f"the experts' intermediate size is not a multiple of {GROUP}")
         if len(self.layers) != layers:
             found.append(f"{len(self.layers)} layers of {layers} are said to have experts or none")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """The layers that remember instead of attending, in a state of fixed size."""
+
+    shape: DeltaShape
+    layers: tuple[bool, ...]
+    """Whether each layer is one."""
+
+    def problems(self, layers: int) -> list[str]:
+        shape, found = self.shape, []
+        if min(shape.key_heads, shape.value_heads, shape.key_dim, shape.value_dim) <= 0:
+            return ["linear_num_key_heads and the like must be positive"]
+        if shape.value_heads % shape.key_heads:
+            found.append(
+                f"{shape.value_heads} heads of values do not divide among {shape.key_heads} of keys"
+            )
+        if shape.key_dim % 8 or shape.key_dim > 256 or shape.value_dim % 8:
+            found.append("linear_key_head_dim or linear_value_head_dim is no multiple of 8 to 256")
+        if shape.values % GROUP or shape.channels % GROUP:
+            found.append(f"the channels of linear attention are not a multiple of {GROUP}")
+        if not 1 < shape.kernel <= 8:
+            found.append(f"linear_conv_kernel_dim is {shape.kernel}, not 2 to 8")
+        if len(self.layers) != layers:
+            found.append(f"layer_types names {len(self.layers)} layers of {layers}")
         return found
 
 
@@ -143,6 +179,9 @@ class DecoderConfig:
     transposed: bool = False
     """Whether the checkpoint holds the layers' matrices as [in, out]."""
     experts: Experts | None = None
+    recurrence: Recurrence | None = None
+    query_gates: bool = False
+    """Whether each head of queries is followed by its gate, on what attention gives there."""
     names: Names = Names()
 
     def __post_init__(self) -> None:
@@ -151,7 +190,8 @@ class DecoderConfig:
 
     @property
     def qkv_rows(self) -> int:
-        return (self.heads + 2 * self.kv_heads) * self.head_dim
+        queries = self.heads * (2 if self.query_gates else 1)
+        return (queries + 2 * self.kv_heads) * self.head_dim
 
     @property
     def attention_width(self) -> int:
@@ -167,6 +207,10 @@ class DecoderConfig:
     def sparse(self, layer: int) -> bool:
         """Whether that layer has experts."""
         return self.experts is not None and self.experts.layers[layer]
+
+    def recurrent(self, layer: int) -> bool:
+        """Whether that layer remembers instead of attending."""
+        return self.recurrence is not None and self.recurrence.layers[layer]
 
     def _size_problems(self) -> list[str]:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "layers", "heads", "kv_heads")
@@ -188,8 +232,8 @@ class DecoderConfig:
             problems.append(f"sliding_window is {min(self.windows)}, not a positive number")
         if self.rotated and len(self.rotated) != self.layers:
             problems.append(f"no_rope_layers names {len(self.rotated)} layers of {self.layers}")
-        if self.experts is not None:
-            problems += self.experts.problems(self.layers)
+        for part in (self.experts, self.recurrence):
+            problems += part.problems(self.layers) if part is not None else []
         return problems
 
     def _number_problems(self) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..schemes import SCHEMES
 from ..weight_specs import WeightSpec
 from .config import DecoderConfig
 from .experts import expert_weights
+from .recurrence import recurrent_weights
 from .rope import Rope, rope_table
 
 
@@ -31,7 +33,7 @@ def decoder_weights(config: DecoderConfig, context: int) -> tuple[WeightSpec, ..
 
 def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
     name, names, prefix = f"layers.{index}", config.names, config.names.layer.format(index)
-    hidden, ffn, width = config.hidden_size, config.intermediate_size, config.attention_width
+    hidden, ffn = config.hidden_size, config.intermediate_size
 
     def norm(suffix: str, source: str) -> list[WeightSpec]:
         return _norm(config, f"{name}.{suffix}", prefix + source if source else "", hidden)
@@ -44,12 +46,10 @@ def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
         return [replace(s, transposed=config.transposed and s.kind == "matrix") for s in both]
 
     specs = norm("input_norm", names.input_norm)
-    qkv = matrix("qkv", names.qkv, config.qkv_rows, hidden, config.qkv_bias)
-    specs += [replace(s, interleaved=config.heads if config.interleaved else 0) for s in qkv]
-    if config.qk_norm:
-        specs.append(_head_norm(config, f"{name}.q_norm", prefix + names.q_norm, config.heads))
-        specs.append(_head_norm(config, f"{name}.k_norm", prefix + names.k_norm, config.kv_heads))
-    specs += matrix("output", (names.output,), hidden, width, config.output_bias)
+    if config.recurrent(index):
+        specs += recurrent_weights(config, index)
+    else:
+        specs += _attention(config, index, matrix)
     specs += norm("output_norm", names.output_norm)
     specs += norm("post_norm", names.post_norm)
     if config.sparse(index):
@@ -62,6 +62,20 @@ def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
         specs += matrix("up", names.gate_up, ffn, hidden, bias)
     specs += matrix("down", (names.down,), hidden, ffn, bias)
     return specs + norm("down_norm", names.down_norm)
+
+
+def _attention(
+    config: DecoderConfig, index: int, matrix: Callable[..., list[WeightSpec]]
+) -> list[WeightSpec]:
+    """Queries, keys and values, the norms of their heads, and the way out of attention."""
+    name, names, prefix = f"layers.{index}", config.names, config.names.layer.format(index)
+    hidden, width = config.hidden_size, config.attention_width
+    qkv = matrix("qkv", names.qkv, config.qkv_rows, hidden, config.qkv_bias)
+    specs = [replace(s, interleaved=config.heads if config.interleaved else 0) for s in qkv]
+    if config.qk_norm:
+        specs.append(_head_norm(config, f"{name}.q_norm", prefix + names.q_norm, config.heads))
+        specs.append(_head_norm(config, f"{name}.k_norm", prefix + names.k_norm, config.kv_heads))
+    return specs + matrix("output", (names.output,), hidden, width, config.output_bias)
 
 
 def _rope(name: str, rope: Rope, context: int) -> WeightSpec:

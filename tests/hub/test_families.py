@@ -36,7 +36,7 @@ def test_every_tensor_of_a_checkpoint_is_taken_once(tiny: TinyDecoder) -> None:
     sources = [name for spec in reader.weights(config, 64) for name in spec.sources]
     shapes = family(tiny.settings)
     assert sorted(sources) == sorted(shapes)
-    elements = sum(shape[0] * (shape[1] if len(shape) == 2 else 1) for shape in shapes.values())
+    elements = sum(map(math.prod, shapes.values()))
     assert config.parameters == elements
 
 
@@ -100,6 +100,12 @@ def test_what_no_family_computes_is_refused_by_name(
         ("tiny-qwen3-moe", {"num_local_experts": 8}, "num_experts"),
         ("tiny-qwen3-moe", {"shared_expert_intermediate_size": 64}, "shared_expert"),
         ("tiny-olmoe", {"clip_qkv": 8.0}, "clip_qkv"),
+        ("tiny-qwen3.5", {"layer_types": ["sliding_attention"] * 3}, "sliding_attention"),
+        ("tiny-qwen3.5", {"layer_types": ["linear_attention"]}, "layer_types"),
+        ("tiny-qwen3.5", {"attn_output_gate": False}, "attn_output_gate"),
+        ("tiny-qwen3.5", {"linear_conv_kernel_dim": 1}, "linear_conv_kernel_dim"),
+        ("tiny-qwen3.5", {"linear_num_value_heads": 3}, "do not divide"),
+        ("tiny-qwen3.5", {"rope_theta": 5000.0}, "rope_theta"),
     ],
 )
 def test_what_one_family_does_not_compute_is_refused_by_name(

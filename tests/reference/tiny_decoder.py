@@ -42,7 +42,7 @@ class TinyDecoder:
         tensors = {name: random_tensor(random, name, shape) for name, shape in shapes.items()}
         for word, factor in self.emphasis.items():
             tensors |= {n: t * np.float32(factor) for n, t in tensors.items() if word in n}
-        if "gemma" in self.settings["model_type"]:
+        if any(word in self.settings["model_type"] for word in ("gemma", "qwen3_5")):
             # In steps that adding one and taking it off again gives back exactly.
             tensors |= {n: _stepped(t) for n, t in tensors.items() if t.ndim == 1}
         return tensors

@@ -58,6 +58,20 @@ def _layer_norm_settings(model_type: str, architecture: str, **options: Any) -> 
     return {key: value for key, value in settings.items() if key != "rms_norm_eps"}
 
 
+def _qwen3_5_settings(**options: Any) -> Settings:
+    settings = _settings(
+        "qwen3_5_text", "Qwen3_5ForCausalLM", head_dim=32, attention_bias=False,
+        linear_num_key_heads=2, linear_num_value_heads=2, linear_key_head_dim=16,
+        linear_value_head_dim=32, linear_conv_kernel_dim=4,
+        rope_parameters={
+            "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25,
+            "mrope_interleaved": True, "mrope_section": [2, 1, 1],
+        },
+    ) | options  # fmt: skip
+    layers = len(settings["layer_types"])
+    return {k: v for k, v in settings.items() if k != "rope_theta"} | {"num_hidden_layers": layers}
+
+
 def _gpt_neox_settings(**options: Any) -> Settings:
     options = {"hidden_act": "gelu", "attention_bias": True} | options
     settings = _layer_norm_settings("gpt_neox", "GPTNeoXForCausalLM", **options)
@@ -86,6 +100,9 @@ def _gpt2_settings(**options: Any) -> Settings:
 
 OUTPUTS = {"o_proj.weight": 3.0, "down_proj.weight": 3.0}
 ROUTER = {"mlp.gate.weight": 2.0}
+REMEMBERED = OUTPUTS | {"linear_attn.out_proj": 3.0, "conv1d": 2.0, "A_log": -1.0, "dt_bias": -1.0}
+"""A tenth of a state is forgotten at a token, not all of it."""
+REMEMBERS, ATTENDS = "linear_attention", "full_attention"
 OUTPUT_NORMS = {"post_attention_layernorm": 6.0, "post_feedforward_layernorm": 6.0}
 
 LONG_ROPE = {
@@ -213,6 +230,22 @@ TINY_FAMILIES = (
             num_experts_per_tok=2, norm_topk_prob=False, clip_qkv=None,
         ),
         emphasis=OUTPUTS | ROUTER,
+    ),
+    TinyDecoder(
+        "tiny-qwen3.5", 8, "layers that remember, two heads of values a key, gates on attention",
+        _qwen3_5_settings(linear_num_value_heads=4, layer_types=[REMEMBERS, ATTENDS, REMEMBERS]),
+        on_device=True,
+        emphasis=REMEMBERED,
+    ),
+    TinyDecoder(
+        "tiny-qwen3.5-long", 1, "biases, a longer convolution, more rotated, tied",
+        _qwen3_5_settings(
+            tie_word_embeddings=True, attention_bias=True, linear_conv_kernel_dim=6,
+            layer_types=[ATTENDS, REMEMBERS], linear_key_head_dim=24, rope_parameters={
+                "rope_type": "default", "rope_theta": 5000.0, "partial_rotary_factor": 0.5,
+            },
+        ),
+        emphasis=REMEMBERED,
     ),
     TinyDecoder(
         "tiny-stablelm", 20, "layer norms, a quarter of each head rotated, biases, tied",

@@ -136,6 +136,34 @@ def _olmoe(c: Settings) -> Shapes:
     return _decoder(c, lambda index: layer)
 
 
+def _qwen3_5(c: Settings) -> Shapes:
+    hidden, heads = c["hidden_size"], c["linear_num_value_heads"]
+    query = _rows(c)[0]
+    values = heads * c["linear_value_head_dim"]
+    channels = 2 * c["linear_num_key_heads"] * c["linear_key_head_dim"] + values
+    shared = _norms(c, *PRE_NORMS) | {k: v for k, v in _separate(c).items() if "mlp" in k}
+    attends = shared | _separate(c) | _head_norms(c) | _attention_biases(c)
+    attends["self_attn.q_proj.weight"] = (2 * query, hidden)
+    if c["attention_bias"]:
+        attends["self_attn.q_proj.bias"] = (2 * query,)
+    remembers: Shapes = shared | {
+        "linear_attn.in_proj_qkv.weight": (channels, hidden),
+        "linear_attn.in_proj_z.weight": (values, hidden),
+        "linear_attn.in_proj_b.weight": (heads, hidden),
+        "linear_attn.in_proj_a.weight": (heads, hidden),
+        "linear_attn.A_log": (heads,),
+        "linear_attn.dt_bias": (heads,),
+        "linear_attn.conv1d.weight": (channels, 1, c["linear_conv_kernel_dim"]),
+        "linear_attn.norm.weight": (c["linear_value_head_dim"],),
+        "linear_attn.out_proj.weight": (hidden, values),
+    }
+
+    def layer(index: str) -> Shapes:
+        return attends if c["layer_types"][int(index)] == "full_attention" else remembers
+
+    return _decoder(c, layer)
+
+
 def _gemma(c: Settings) -> Shapes:
     norms = _norms(c, *PRE_NORMS)
     if c["model_type"] != "gemma":
@@ -248,6 +276,7 @@ SHAPES: Mapping[str, Callable[[Settings], Shapes]] = {
     "phi3": _phi3,
     "qwen2": _qwen2,
     "qwen3": _qwen3,
+    "qwen3_5_text": _qwen3_5,
     "qwen3_moe": _qwen3_moe,
     "smollm3": _plain,
     "stablelm": _stablelm,
