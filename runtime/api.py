@@ -44,7 +44,7 @@ from typing import Any
 from . import codec
 from .abort import AbortSignal
 from .bench import BenchRequest, bench
-from .chat_completions import complete, error_object, error_status, stream
+from .chat_completions import complete, stream
 from .chat_request import ChatRequest, parse_chat_request
 from .embedding_request import parse_embedding_request
 from .embeddings import create_embeddings
@@ -54,6 +54,7 @@ from .facts import device_facts, model_facts
 from .host import Host
 from .options import EngineOptions
 from .progress import OnProgress, Progress
+from .responses import error_object, error_status
 from .sampling import bad_param
 
 __all__ = ["Api", "error_body", "error_status"]

@@ -7,8 +7,9 @@ budgets (`template_sandbox.py`). jinja2 is imported when the first template is c
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError, ModelpressError
@@ -17,22 +18,27 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 TOKEN_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
+RESERVED = frozenset({*TOKEN_NAMES, "add_generation_prompt", "documents", "messages", "tools"})
+"""Variables of a template that the engine sets itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn: `role` is "system", "user" or "assistant"."""
+    """One turn: `role` is "system", "user" or "assistant"; `extra` holds the other fields that
+    templates read, such as `name` and `reasoning_content`."""
 
     role: str
     content: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
-    """A compiled template and the special tokens it may name."""
+    """A compiled template, the special tokens it may name, and its text."""
 
     template: Template
     tokens: Mapping[str, str]
+    source: str
 
     @classmethod
     def compile(cls, source: str, tokenizer_config: str | None = None) -> ChatTemplate:
@@ -40,10 +46,14 @@ class ChatTemplate:
         from .template_sandbox import compile_template
 
         tokens = special_tokens(tokenizer_config) if tokenizer_config else {}
-        return cls(compile_template(source), tokens)
+        return cls(compile_template(source), tokens, source)
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """The prompt that asks for the next assistant message.
+    def reads(self, name: str) -> bool:
+        """Whether the template looks at a variable or field of that name."""
+        return re.search(rf"\b{re.escape(name)}\b", self.source) is not None
+
+    def render(self, messages: Sequence[Message], fields: Mapping[str, Any] | None = None) -> str:
+        """The prompt that asks for the next assistant message; `fields` are further variables.
 
         Raises ModelpressError "bad_request" with the template's own words when it refuses the
         messages, FormatError when it fails or runs past its budgets.
@@ -51,8 +61,9 @@ class ChatTemplate:
         from .template_sandbox import render_template
 
         variables: dict[str, Any] = {
+            **(fields or {}),
             **self.tokens,
-            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "messages": [{"role": m.role, "content": m.content, **m.extra} for m in messages],
             "add_generation_prompt": True,
             "tools": None,
             "documents": None,

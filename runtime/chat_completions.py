@@ -1,47 +1,72 @@
-"""`chat.completions.create`: OpenAI's responses and chunks, field for field.
-
-What OpenAI has no field for sits in `usage.extra`, where its clients do not look.
-"""
+"""`chat.completions.create`: OpenAI's responses and chunks, field for field."""
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 from .abort import AbortSignal
-from .answer import Measure
+from .answer import Measure, model_tokenizer
+from .chat_answer import ChatAsk
 from .chat_request import ChatRequest
+from .choices import Event, answers
 from .engine import Answer, Engine
-from .errors import ModelpressError
+from .reader import FinishReason, ReadToken
+from .responses import chat_logprobs, head, usage
+from .token_text import TokenText
 
-STATUS = {
-    "aborted": 499,
-    "bad_request": 400,
-    "context_length_exceeded": 400,
-    "model_not_found": 404,
-    "network": 502,
-    "out_of_memory": 507,
-    "quota_exceeded": 507,
-}
-"""HTTP status by error code; every other code is 500."""
+
+@dataclass(slots=True)
+class _Choice:
+    """A choice as it grows."""
+
+    measure: Measure
+    content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    tokens: list[ReadToken] = field(default_factory=list)
+    reason: FinishReason | None = None
+
+    def add(self, event: Event) -> None:
+        piece = event.piece
+        (self.content if piece.kind == "content" else self.reasoning).append(piece.text)
+        self.tokens += piece.tokens
+        self.reason = piece.finish_reason
+
+    def message(self) -> dict[str, Any]:
+        message = {"role": "assistant", "content": "".join(self.content), "refusal": None}
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        return message
 
 
 async def complete(
     engine: Engine, request: ChatRequest, signal: AbortSignal | None = None
 ) -> dict[str, Any]:
     """The whole answer as a `chat.completion` object."""
-    text, reason = [], None
-    async with engine.answer(request, signal) as answer:
-        head = _head(answer, "chat.completion")
-        async for piece in answer.pieces:
-            text.append(piece.text)
-            reason = piece.finish_reason
-    message = {"role": "assistant", "content": "".join(text), "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-    return {**head, "choices": [choice], "usage": usage(answer.measure)}
+    choices: dict[int, _Choice] = {}
+    answer: Answer | None = None
+    async with aclosing(answers(engine, _asks(request), signal)) as events:
+        async for event in events:
+            answer = event.answer
+            choices.setdefault(event.index, _Choice(answer.measure)).add(event)
+    assert answer is not None, "an answer ends with a piece"
+    texts = _texts(answer, request)
+    ordered = [choices[index] for index in range(request.n)]
+    return {
+        **head(answer.model, "chat.completion", "chatcmpl"),
+        "choices": [
+            {
+                "index": index,
+                "message": choice.message(),
+                "logprobs": texts and chat_logprobs(choice.tokens, texts),
+                "finish_reason": choice.reason,
+            }
+            for index, choice in enumerate(ordered)
+        ],
+        "usage": usage([choice.measure for choice in ordered]),
+    }
 
 
 async def stream(
@@ -49,70 +74,65 @@ async def stream(
 ) -> AsyncGenerator[dict[str, Any]]:
     """The answer as `chat.completion.chunk` objects.
 
-    First the role, then text, then `finish_reason`; with `include_usage` a last chunk without
-    choices, and `usage: null` in those before. Close the generator to stop early.
+    For each choice the role, then text, then `finish_reason`; with `include_usage` a last chunk
+    without choices, and `usage: null` in those before. Close the generator to stop early.
     """
-    async with engine.answer(request, signal) as answer, aclosing(answer.pieces):
-        head = _head(answer, "chat.completion.chunk")
+    chunks: _Chunks | None = None
+    async with aclosing(answers(engine, _asks(request), signal)) as events:
+        async for event in events:
+            chunks = chunks or _Chunks(request, event.answer)
+            for chunk in chunks.of(event):
+                yield chunk
+    if chunks is not None and request.include_usage:
+        yield {**chunks.head, "choices": [], "usage": chunks.usage()}
+
+
+class _Chunks:
+    """The chunks of one request."""
+
+    def __init__(self, request: ChatRequest, answer: Answer) -> None:
+        self.head = head(answer.model, "chat.completion.chunk", "chatcmpl")
         if request.include_usage:
-            head["usage"] = None
-        role: dict[str, Any] = {"role": "assistant", "content": ""}
-        async for piece in answer.pieces:
-            if role:
-                yield {**head, "choices": [_choice(role, None)]}
-                role = {}
-            if piece.text:
-                yield {**head, "choices": [_choice({"content": piece.text}, None)]}
-            if piece.finish_reason is not None:
-                yield {**head, "choices": [_choice({}, piece.finish_reason)]}
-        if request.include_usage:
-            yield {**head, "choices": [], "usage": usage(answer.measure)}
+            self.head["usage"] = None
+        self._texts = _texts(answer, request)
+        self._measures: dict[int, Measure] = {}
+
+    def of(self, event: Event) -> list[dict[str, Any]]:
+        """What a piece adds."""
+        piece, deltas = event.piece, list[dict[str, Any]]()
+        if event.index not in self._measures:
+            self._measures[event.index] = event.answer.measure
+            deltas.append(self._chunk(event.index, {"role": "assistant", "content": ""}))
+        if piece.text or piece.tokens:
+            name = "content" if piece.kind == "content" else "reasoning_content"
+            told = self._texts and chat_logprobs(piece.tokens, self._texts)
+            deltas.append(self._chunk(event.index, {name: piece.text}, logprobs=told))
+        if piece.finish_reason is not None:
+            deltas.append(self._chunk(event.index, {}, reason=piece.finish_reason))
+        return deltas
+
+    def usage(self) -> dict[str, Any]:
+        """Of all choices."""
+        return usage([self._measures[index] for index in sorted(self._measures)])
+
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        *,
+        reason: FinishReason | None = None,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        return {**self.head, "choices": [choice]}
 
 
-def usage(measure: Measure) -> dict[str, Any]:
-    """OpenAI's usage object, with this engine's times under `extra`."""
-    return {
-        "prompt_tokens": measure.prompt_tokens,
-        "completion_tokens": measure.completion_tokens,
-        "total_tokens": measure.prompt_tokens + measure.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": measure.cached_tokens},
-        "extra": {
-            "ttft_s": round(measure.ttft_s, 4),
-            "prefill_tok_s": round(measure.prefill_tok_s, 2),
-            "decode_tok_s": round(measure.decode_tok_s, 2),
-        },
-    }
+def _asks(request: ChatRequest) -> list[ChatAsk]:
+    return [ChatAsk(request, choice) for choice in range(request.n)]
 
 
-def error_object(error: ModelpressError) -> dict[str, Any]:
-    """OpenAI's error object; `details` is an extension."""
-    status = error_status(error)
-    return {
-        "error": {
-            "message": error.message,
-            "type": "invalid_request_error" if status in (400, 404) else "server_error",
-            "param": error.details.get("param"),
-            "code": error.code,
-            "details": error.details,
-        }
-    }
-
-
-def error_status(error: ModelpressError) -> int:
-    """The HTTP status that fits an error."""
-    return STATUS.get(error.code, 500)
-
-
-def _head(answer: Answer, kind: str) -> dict[str, Any]:
-    documents = answer.model.documents
-    return {
-        "id": f"chatcmpl-{secrets.token_hex(12)}",
-        "object": kind,
-        "created": int(time.time()),
-        "model": documents.entry.id,
-        "system_fingerprint": f"fp_{documents.scheme.manifest.sha256[:12]}",
-    }
-
-
-def _choice(delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+def _texts(answer: Answer, request: ChatRequest) -> TokenText | None:
+    """Spells tokens, where the request asks for their probabilities."""
+    if request.logprobs is None:
+        return None
+    return TokenText(model_tokenizer(answer.model.documents))

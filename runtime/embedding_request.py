@@ -7,12 +7,11 @@ refusing it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .chat_request import check_text
 from .errors import ModelpressError
+from .request_fields import check_text, optional
 from .sampling import bad_param
 
 MAX_INPUTS = 2048
@@ -45,32 +44,25 @@ def parse_embedding_request(data: Any) -> EmbeddingRequest:
         if name not in FIELDS:
             short = str(name)[:80]
             raise bad_param(short, f"{short!r} is not a field of a request for embeddings")
-    _optional(data, "user", str, "a string")
-    encoding = _optional(data, "encoding_format", str, "a string") or "float"
+    optional(data, "user", str, "a string")
+    encoding = optional(data, "encoding_format", str, "a string") or "float"
     if encoding not in ("float", "base64"):
         raise bad_param("encoding_format", 'encoding_format must be "float" or "base64"')
-    dimensions = _optional(data, "dimensions", int, "a whole number")
+    dimensions = optional(data, "dimensions", int, "a whole number")
     if dimensions is not None and dimensions < 1:
         raise bad_param("dimensions", "dimensions must be at least 1")
     inputs = _inputs(data.get("input"))
-    prompt_name = _optional(data, "prompt_name", str, "a string")
+    prompt_name = optional(data, "prompt_name", str, "a string")
     if prompt_name is not None and not all(isinstance(item, str) for item in inputs):
         raise bad_param("prompt_name", "prompt_name needs texts: token ids are taken as they are")
     return EmbeddingRequest(
         inputs=inputs,
-        model=_optional(data, "model", str, "a string"),
+        model=optional(data, "model", str, "a string"),
         encoding_format="base64" if encoding == "base64" else "float",
         dimensions=dimensions,
         prompt_name=prompt_name,
-        truncate=_optional(data, "truncate", bool, "true or false") or False,
+        truncate=optional(data, "truncate", bool, "true or false") or False,
     )
-
-
-def _optional(data: Mapping[str, Any], name: str, cls: type, words: str) -> Any:
-    value = data.get(name)
-    if value is not None and type(value) is not cls:
-        raise bad_param(name, f"{name} must be {words}")
-    return value
 
 
 def _inputs(value: Any) -> tuple[Input, ...]:

@@ -16,9 +16,8 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from .abort import AbortSignal, abortable
-from .answer import Measure, Piece, chat_tokenizer, pieces, plan_generation
+from .answer import Ask, Measure, Piece, pieces
 from .assessment import Refusal, UntrustedVariant
-from .chat_request import ChatRequest
 from .errors import ModelpressError
 from .executor import DeviceInfo
 from .host import Host
@@ -115,9 +114,7 @@ class Engine:
         return (await find_seats(self._host))[0].device
 
     @asynccontextmanager
-    async def answer(
-        self, request: ChatRequest, signal: AbortSignal | None = None
-    ) -> AsyncIterator[Answer]:
+    async def answer(self, ask: Ask, signal: AbortSignal | None = None) -> AsyncIterator[Answer]:
         """Hold the engine while one answer is read.
 
         Loading and a request that makes no prompt fail on entry; "context_length_exceeded",
@@ -125,13 +122,12 @@ class Engine:
         """
         signal = signal or AbortSignal()
         async with self._turn(signal):
-            model = await self._ready(request.model, signal, self._on_progress, "chat")
-            documents, session = model.documents, model.session
-            generation = plan_generation(documents, request)
-            prompt = generation.prompt
+            model = await self._ready(ask.model, signal, self._on_progress, "chat")
+            session, plan = model.session, ask.plan(model.documents)
+            generation, prompt = plan.generation, plan.generation.prompt
             measure = Measure(len(prompt), session.num_cached(prompt))
             tokens = session.generate(generation, signal=signal, on_progress=self._on_progress)
-            text = pieces(tokens, chat_tokenizer(documents), request, generation.stop_ids, measure)
+            text = pieces(tokens, plan.reader, measure)
             async with aclosing(text):
                 with self._noticing():
                     yield Answer(model, measure, text)

@@ -45,6 +45,11 @@ class FakeTokenizer:
         """The bytes among `ids`, read as UTF-8."""
         return bytes(i for i in ids if i < 256).decode(errors="replace")
 
+    def piece(self, token: int) -> str | None:
+        """`<0x0A>` for a byte, the name of a special token."""
+        names = {id: name for name, id in self.SPECIAL.items()}
+        return f"<0x{token:02X}>" if token < 256 else names.get(token)
+
 
 def fake_tokenizer(tokenizer: str, config: str | None) -> FakeTokenizer:
     """A tokenizer factory that reads neither file."""

@@ -37,6 +37,11 @@ class Tokenizer(Protocol):
         """Text of `ids` without special tokens; incomplete UTF-8 becomes U+FFFD."""
         ...
 
+    def piece(self, token: int) -> str | None:
+        """How the vocabulary spells `token`, special ones too; None for an id that it has not.
+        `token_text.py` reads the spelling."""
+        ...
+
 
 class Detokenizer:
     """Text of a growing sequence, piece by piece; never a part of a character.

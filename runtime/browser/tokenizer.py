@@ -28,6 +28,10 @@ class BrowserTokenizer:
         text: str = self._host.decode(to_js(list(ids)))
         return text
 
+    def piece(self, token: int) -> str | None:
+        piece: str | None = self._host.piece(token)
+        return piece
+
 
 def tokenizer_factory(
     make: Callable[[str, str], Any], translator: Translator

@@ -32,6 +32,11 @@ class HfTokenizer:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
+    def piece(self, token: int) -> str | None:
+        """The vocabulary's spelling."""
+        piece: str | None = self._tokenizer.id_to_token(token)
+        return piece
+
 
 def open_tokenizer(tokenizer: str, config: str | None) -> HfTokenizer:
     """A tokenizer from the text of tokenizer.json; FormatError when it is none."""

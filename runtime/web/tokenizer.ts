@@ -50,4 +50,9 @@ export class Tokenizer {
     const options = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
     return this.#tokenizer.decode(list, options);
   }
+
+  /** How the vocabulary spells an id; nothing for one that it has not. */
+  piece(id: number): string | undefined {
+    return this.#tokenizer.id_to_token(id);
+  }
 }

@@ -1,0 +1,148 @@
+"""A chat request made into a prompt, and what its answer is read with.
+
+Knows templates, reasoning and what a model must have for a request; not devices, nor the shape of
+OpenAI's JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .answer import AnswerPlan, model_tokenizer
+from .chat import ChatTemplate, Message
+from .chat_request import ChatRequest
+from .constraint import Hooks, LogprobRequest
+from .loading import Documents, no_chat
+from .manifest import Manifest
+from .reader import Reader, ReaderOptions
+from .reasoning import ThinkMarks, think_marks
+from .sampling import SamplingParams, bad_param
+from .session import Generation
+
+THINKING = "enable_thinking"
+"""The variable by which templates turn reasoning on and off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAsk:
+    """One choice of a chat request."""
+
+    request: ChatRequest
+    choice: int = 0
+
+    @property
+    def model(self) -> str | None:
+        """Who is asked."""
+        return self.request.model
+
+    def plan(self, documents: Documents) -> AnswerPlan:
+        """Raises "bad_request" when the template refuses the messages or they make no token."""
+        request, manifest = self.request, documents.manifest
+        tokenizer = model_tokenizer(documents)
+        check_abilities(documents, request.logprobs, request.logit_bias)
+        text, marks = chat_prompt(documents, request)
+        prompt = tuple(tokenizer.encode(text))
+        if not prompt:
+            raise bad_param("messages", "these messages make an empty prompt")
+        options = ReaderOptions(
+            stop_ids=frozenset(manifest.stop_token_ids),
+            stops=request.stop,
+            marks=marks,
+            is_open=marks is not None and marks.is_open(text),
+            top_logprobs=request.logprobs,
+            bias=request.logit_bias,
+        )
+        reader = Reader(tokenizer, options)
+        defaults = SamplingParams.from_defaults(manifest.sampling)
+        generation = Generation(
+            prompt=prompt,
+            params=request.params(defaults, self.choice),
+            stop_ids=options.stop_ids,
+            max_tokens=request.max_tokens,
+            hooks=reading_hooks(reader, options),
+        )
+        return AnswerPlan(generation, reader)
+
+
+def reading_hooks(reader: Reader, options: ReaderOptions) -> Hooks:
+    """What the session does for the reader."""
+    watch = None if options.top_logprobs is None else LogprobRequest(reader.arrived)
+    return Hooks(logprobs=watch, bias=options.bias)
+
+
+def check_abilities(
+    documents: Documents, logprobs: int | None, logit_bias: Mapping[int, float]
+) -> None:
+    """The plan can do what is asked, and biased tokens exist."""
+    plan = documents.plan
+    asked = {"logprobs": logprobs is not None, "logit_bias": bool(logit_bias)}
+    for name, is_asked in asked.items():
+        if is_asked and name.removeprefix("logit_") not in plan.entries:
+            raise bad_param(
+                name, f"{plan.model} was built without {name}: build it again with modelpress build"
+            )
+    for token in logit_bias:
+        if token >= plan.vocab_size:
+            raise bad_param(
+                "logit_bias", f"token {token} is outside the vocabulary of {plan.vocab_size}"
+            )
+
+
+def chat_prompt(documents: Documents, request: ChatRequest) -> tuple[str, ThinkMarks | None]:
+    """The prompt's text, and the marks of the model's reasoning."""
+    template = documents.template
+    if template is None:
+        raise no_chat(documents, "chat_template.jinja")
+    _check_names(template, request.messages)
+    marks = think_marks(template.source)
+    fields = template_fields(template, request, thinks=marks is not None)
+    text = template.render(with_system(request.messages, documents.manifest), fields)
+    if marks is not None and fields.get(THINKING) is False:
+        text = marks.closed(text)
+    return text, marks
+
+
+def template_fields(
+    template: ChatTemplate, request: ChatRequest, *, thinks: bool
+) -> dict[str, Any]:
+    """The variables that a request sets; "bad_request" for those that would change nothing."""
+    fields, effort = dict(request.template_fields), request.reasoning_effort
+    thinking = fields.get(THINKING)
+    if effort == "none" and thinking is True:
+        raise bad_param("reasoning_effort", f"reasoning_effort none and {THINKING} true disagree")
+    if effort == "none":
+        fields[THINKING] = False
+    elif effort is not None and template.reads("reasoning_effort"):
+        fields["reasoning_effort"] = effort
+    elif effort not in (None, "medium"):
+        raise bad_param(
+            "reasoning_effort",
+            f"this model has no reasoning_effort {effort!r}: leave it out, or ask for "
+            '"none" to turn thinking off',
+        )
+    for name, value in fields.items():
+        # Not thinking is what a model without marks does anyway.
+        if name == THINKING and (thinks or value is False):
+            continue
+        if not template.reads(name):
+            where = f"chat_template_kwargs.{name}"
+            raise bad_param(where, f"this model's chat template does not read {name}; leave it out")
+    return fields
+
+
+def _check_names(template: ChatTemplate, messages: Sequence[Message]) -> None:
+    read = re.search(r"message\s*(\.\s*name\b|\[\s*['\"]name['\"])", template.source)
+    for index, message in enumerate(messages):
+        if "name" in message.extra and not read:
+            where = f"messages[{index}].name"
+            raise bad_param(where, f"this model's chat template knows no names; leave out {where}")
+
+
+def with_system(messages: Sequence[Message], manifest: Manifest) -> tuple[Message, ...]:
+    """The messages, after the model's own system prompt when they bring none."""
+    if manifest.system_prompt is None or any(m.role == "system" for m in messages):
+        return tuple(messages)
+    return (Message("system", manifest.system_prompt), *messages)

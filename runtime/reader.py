@@ -1,0 +1,121 @@
+"""The reader: drawn tokens in, pieces of text out, with what was asked to be told of each token.
+
+Whole characters only, reasoning apart from content, nothing of a stop string. Probabilities come
+with the content that their tokens made; those of reasoning are dropped with its marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .logprobs import TokenLogprobs, read_record
+from .reasoning import Kind, ReasoningSplitter, ThinkMarks
+from .token_text import TokenText
+from .tokenizer import Detokenizer, StopStrings, Tokenizer
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+CERTAIN = TokenLogprobs(0.0, ())
+"""Of a token that was forced: nothing else could be drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadToken:
+    """A token of the content and its probabilities."""
+
+    token: int
+    logprobs: TokenLogprobs
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer's text, never a part of a character; the last has `finish_reason`.
+
+    `tokens` are those that became text since the piece before, where probabilities are asked for.
+    """
+
+    text: str
+    finish_reason: FinishReason | None = None
+    kind: Kind = "content"
+    tokens: tuple[ReadToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """How an answer is read."""
+
+    stop_ids: frozenset[int] = frozenset()
+    stops: tuple[str, ...] = ()
+    marks: ThinkMarks | None = None
+    is_open: bool = False
+    """Whether the prompt has begun the reasoning."""
+    top_logprobs: int | None = None
+    """How many alternatives are told of each token; None tells nothing."""
+    bias: Mapping[int, float] = field(default_factory=dict)
+
+
+class Reader:
+    """Reads one answer."""
+
+    def __init__(self, tokenizer: Tokenizer, options: ReaderOptions) -> None:
+        self._options = options
+        self._detokenizer = Detokenizer(tokenizer)
+        self._stops = StopStrings(options.stops)
+        marks = options.marks
+        self._splitter = ReasoningSplitter(marks, is_open=options.is_open)
+        self._special = marks.special_ids(tokenizer) if marks else {}
+        self._texts = TokenText(tokenizer) if options.top_logprobs is not None else None
+        self._records: list[TokenLogprobs] = []
+        self._pending: list[ReadToken] = []
+        self.reasoning_tokens = 0
+        self.stopped = False
+
+    def arrived(self, token: int, record: bytes | None) -> None:
+        """The device's record of a token that `push` will get next."""
+        top, bias = self._options.top_logprobs or 0, self._options.bias.get(token, 0.0)
+        self._records.append(CERTAIN if record is None else read_record(record, top=top, bias=bias))
+
+    def push(self, token: int) -> Iterator[Piece]:
+        """What `token` makes certain."""
+        record = self._records.pop(0) if self._records else CERTAIN
+        if token in self._options.stop_ids:
+            self.stopped = True
+            return
+        if self._texts is not None:
+            self._pending.append(ReadToken(token, record))
+        before = self._splitter.state
+        text = self._detokenizer.push(token) + self._special.get(token, "")
+        yield from self._pieces(self._splitter.push(text))
+        if "reasoning" in (before, self._splitter.state):
+            self.reasoning_tokens += 1
+            self._pending.clear()
+
+    def finish(self, reason: FinishReason) -> Iterator[Piece]:
+        """What was held back; the last piece has the reason of the end."""
+        parts = [*self._splitter.push(self._detokenizer.finish()), *self._splitter.finish()]
+        yield from self._pieces(parts)
+        text = self._stops.finish()
+        if self._stops.matched is not None:
+            reason = "stop"
+        yield Piece(text, reason, tokens=self._taken(text) if self._stops.matched is None else ())
+
+    def _pieces(self, parts: Collection[tuple[Kind, str]]) -> Iterator[Piece]:
+        for kind, text in parts:
+            if kind == "reasoning":
+                yield Piece(text, kind=kind)
+            elif given := self._stops.push(text):
+                yield Piece(given, tokens=self._taken(given))
+        self.stopped = self.stopped or self._stops.matched is not None
+
+    def _taken(self, text: str) -> tuple[ReadToken, ...]:
+        """The tokens that have become text; where a stop string ends it, those that begin in it."""
+        pending, self._pending = self._pending, []
+        if self._stops.matched is None or self._texts is None:
+            return tuple(pending)
+        length, taken = 0, []
+        for item in pending:
+            if length < len(text):
+                taken.append(item)
+            length += len(self._texts.text_of(item.token))
+        return tuple(taken)

@@ -1,0 +1,110 @@
+"""What OpenAI's responses have in common: heads, usage, errors, probabilities of tokens.
+
+What OpenAI has no field for sits in `usage.extra` and `error.details`, where its clients do not
+look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from .answer import Measure
+from .errors import ModelpressError
+from .loading import LoadedModel
+from .reader import ReadToken
+from .token_text import TokenText
+
+STATUS = {
+    "aborted": 499,
+    "bad_request": 400,
+    "context_length_exceeded": 400,
+    "model_not_found": 404,
+    "network": 502,
+    "out_of_memory": 507,
+    "quota_exceeded": 507,
+}
+"""HTTP status by error code; every other code is 500."""
+
+
+def head(model: LoadedModel, kind: str, prefix: str) -> dict[str, Any]:
+    """The fields that a response and its chunks begin with; a fresh id."""
+    return {
+        "id": f"{prefix}-{secrets.token_hex(12)}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": model.documents.entry.id,
+        "system_fingerprint": fingerprint(model),
+    }
+
+
+def fingerprint(model: LoadedModel) -> str:
+    """The same where plan and weights are: where the same seed gives the same answer."""
+    documents = model.documents
+    digests = documents.variant.plan.sha256 + documents.manifest.weights.sha256
+    return f"fp_{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
+
+
+def usage(measures: Sequence[Measure]) -> dict[str, Any]:
+    """OpenAI's usage object of answers to one prompt, with this engine's times under `extra`.
+
+    The prompt is counted once, as cached as the first answer found it.
+    """
+    first = measures[0]
+    completion = sum(measure.completion_tokens for measure in measures)
+    reasoning = sum(measure.reasoning_tokens for measure in measures)
+    decode = sum(measure.decode_tok_s for measure in measures) / len(measures)
+    return {
+        "prompt_tokens": first.prompt_tokens,
+        "completion_tokens": completion,
+        "total_tokens": first.prompt_tokens + completion,
+        "prompt_tokens_details": {"cached_tokens": first.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+        "extra": {
+            "ttft_s": round(first.ttft_s, 4),
+            "prefill_tok_s": round(first.prefill_tok_s, 2),
+            "decode_tok_s": round(decode, 2),
+        },
+    }
+
+
+def chat_logprobs(tokens: Sequence[ReadToken], texts: TokenText) -> dict[str, Any]:
+    """`logprobs` of a chat choice."""
+    content = [
+        {
+            **_token(texts, item.token, item.logprobs.chosen),
+            "top_logprobs": [_token(texts, token, value) for token, value in item.logprobs.top],
+        }
+        for item in tokens
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _token(texts: TokenText, token: int, logprob: float) -> dict[str, Any]:
+    return {
+        "token": texts.text_of(token),
+        "logprob": logprob,
+        "bytes": list(texts.bytes_of(token)),
+    }
+
+
+def error_object(error: ModelpressError) -> dict[str, Any]:
+    """OpenAI's error object; `details` is an extension."""
+    status = error_status(error)
+    return {
+        "error": {
+            "message": error.message,
+            "type": "invalid_request_error" if status in (400, 404) else "server_error",
+            "param": error.details.get("param"),
+            "code": error.code,
+            "details": error.details,
+        }
+    }
+
+
+def error_status(error: ModelpressError) -> int:
+    """The HTTP status that fits an error."""
+    return STATUS.get(error.code, 500)
