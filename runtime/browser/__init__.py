@@ -1,1 +1,8 @@
-"""The engine's host in a browser's worker: the only room with `js` and `pyodide` imports."""
+"""The engine in a browser: its host in the worker, and `connect` for Python in other pages.
+
+The only room with `js` and `pyodide` imports.
+"""
+
+from .connect import connect
+
+__all__ = ["connect"]

@@ -36,6 +36,21 @@ SERVE = """async (name) => {
     window.seen.push([method, new URL(url).pathname, body]);
     if (body === 'fail') throw new harness.ModelpressError('device_lost', 'ask again');
     if (url.endsWith('/models')) return Response.json({ data: [name] }, { status: 200 });
+    if (url.endsWith('/embeddings')) return Response.json({ asked: JSON.parse(body) });
+    if (url.endsWith('/chat/completions') && body.startsWith('{')) {
+      const text = 'data: {"part": "é1"}\\n\\ndata: {"part": 2}\\n\\ndata: [DONE]\\n\\n';
+      const bytes = encoder.encode(text);
+      const pieces = new ReadableStream({
+        start(controller) {
+          // Cut inside a character, and inside a line.
+          for (const [from, to] of [[0, 17], [17, 30], [30]]) {
+            controller.enqueue(bytes.slice(from, to));
+          }
+          controller.close();
+        },
+      });
+      return new Response(pieces);
+    }
     const short = { error: { code: 'short' } };
     if (url.endsWith('/teapot')) return Response.json(short, { status: 418 });
     const headers = { 'content-type': 'text/event-stream' };
@@ -65,7 +80,7 @@ def host(web_folder: Path, tmp_path: Path) -> Iterator[FaultServer]:
     shutil.copy(web_folder / "engine/service_worker.js", tmp_path / "sw.js")
     shell = {"format": 1, "version": "one", "files": []}
     (tmp_path / "shell.json").write_text(json.dumps(shell), encoding="utf-8")
-    with FaultServer({"/site/": tmp_path}) as server:
+    with FaultServer({"/site/engine/": web_folder / "engine", "/site/": tmp_path}) as server:
         yield server
 
 
@@ -187,3 +202,44 @@ def test_an_answer_of_a_page_that_hangs_ends_with_an_error(
     assert other.evaluate(READ_FIRST).startswith("data: one 0\n\n")
     leader.evaluate(HANG)
     assert last_event(other)["error"]["code"] == "no_engine"
+
+
+PYTHON = """async (code) => {
+  const base = new URL('/site/engine/', document.baseURI).href;
+  const { loadPyodide } = await import(base + 'pyodide/pyodide.mjs');
+  const options = { indexURL: base + 'pyodide/', packageBaseUrl: base + 'pyodide/' };
+  const python = await loadPyodide(options);
+  const archive = await (await fetch(base + 'runtime.zip')).arrayBuffer();
+  python.unpackArchive(archive, 'zip', { extractDir: '/engine' });
+  return JSON.parse(await python.runPythonAsync(code));
+}"""
+CONNECT = """
+import json, sys
+sys.path.insert(0, "/engine")
+from runtime.browser import connect
+from runtime.errors import ModelpressError
+
+engine = await connect()
+chunks = [c async for c in await engine.chat.completions.create(messages=[], stream=True)]
+codes = []
+for work in (connect("/elsewhere/v1"), engine.whole("teapot", {})):
+    try:
+        await work
+    except ModelpressError as error:
+        codes.append(error.code)
+json.dumps({
+    "base": engine.base_url, "models": await engine.models(), "chunks": chunks, "codes": codes,
+    "embeddings": await engine.embeddings.create(input=["a", "é"]),
+})
+"""
+
+
+def test_python_in_a_page_connects_to_the_sites_engine(host: FaultServer, leader: Page) -> None:
+    found: Any = leader.evaluate(PYTHON, CONNECT)
+    assert found == {
+        "base": f"{host.url}/site/v1/",
+        "models": ["one"],
+        "chunks": [{"part": "é1"}, {"part": 2}],
+        "codes": ["no_engine", "internal"],
+        "embeddings": {"asked": {"input": ["a", "é"]}},
+    }
