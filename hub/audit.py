@@ -74,7 +74,8 @@ def audit(root: Path, id: str, scheme: str | None = None) -> Iterator[tuple[str,
 def _audit(root: Path, manifest_file: File) -> Iterator[Finding]:
     try:
         manifest = Manifest.loads(read_file(root, manifest_file), manifest_file.path)
-        files = (*manifest.files.values(), *(variant.plan for variant in manifest.variants))
+        plans_and_code = ((v.plan, *v.modules) for v in manifest.variants)
+        files = (*manifest.files.values(), *(file for both in plans_and_code for file in both))
         contents = {f.path: read_file(root, f) for f in (*files, manifest.weights)}
         if manifest.licence.text is not None:
             read_file(root, manifest.licence.text)

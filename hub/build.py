@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,20 +68,29 @@ def build_model(
     stored = settle(order.scheme, specs, order.material.checkpoint, importance)
     order = replace(order, scheme=stored)
     prompt = _golden_prompt(order, shape)
-    plans = _compile(order, toolchain, on_progress)
+    plans, modules = _compile(order, toolchain, on_progress)
     id, scheme = order.model.id, order.scheme.name
     with ChunkWriter(root) as chunks, new_folder(root, id, scheme) as folder:
+        for module in modules:
+            chunks.store(module)
         index, quantization = _write_weights(order, specs, importance, chunks, on_progress)
         loss = trials.loss(order.scheme, importance, on_progress)
         quantization = replace(quantization, loss=loss)
         check_index(index, plans, synthetic=order.material.checkpoint is None)
         expected = _golden(order, prompt, index, root, toolchain, on_progress)
-        manifest = write_documents(order, shape, plans, index, quantization, expected, folder)
+        losses = trials.rounding(plans, index, root)
+        manifest = write_documents(
+            order, shape, plans, index, quantization, expected, losses, folder
+        )
     return manifest
 
 
-def _compile(order: Order, toolchain: Toolchain, on_progress: OnProgress) -> tuple[Plan, ...]:
-    return toolchain.compile_plans(
+def _compile(
+    order: Order, toolchain: Toolchain, on_progress: OnProgress
+) -> tuple[tuple[Plan, ...], tuple[bytes, ...]]:
+    """The plans of every device, and the modules of those for the processor."""
+    compile = partial(
+        toolchain.compile_plans,
         model_id=order.model.id,
         family=order.model.family,
         config=order.material.config,
@@ -89,6 +99,11 @@ def _compile(order: Order, toolchain: Toolchain, on_progress: OnProgress) -> tup
         embedding=order.embedding,
         on_progress=on_progress,
     )
+    plans = compile()
+    if toolchain.press_processor is None:
+        return plans, ()
+    more, modules = toolchain.press_processor(order.model.id, order.processor, compile)
+    return (*plans, *more), modules
 
 
 def _write_weights(

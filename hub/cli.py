@@ -82,12 +82,20 @@ def build(
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure what the scheme loses, of large models too.")
     ] = False,
+    processor: Annotated[
+        bool | None,
+        typer.Option(
+            "--processor/--no-processor",
+            help="Plans for the processor, in WebAssembly; where they can be made if left out.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder of built models.")] = HUB,
     as_json: AsJson = False,
 ) -> None:
     """Compile, quantize and chunk models into the hub folder."""
     requests = [
-        dataclasses.replace(request, calibration=calibration, measure=measure)
+        dataclasses.replace(request, calibration=calibration, measure=measure, processor=processor)
         for request in _requests(ids or [], checkpoint, repo, file, synthetic, context)
     ]
     schemes = [_scheme(name) for name in scheme or []]

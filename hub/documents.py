@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,14 @@ from runtime.manifest import (
     Golden,
     GoldenVector,
     Licence,
+    Loss,
     Manifest,
     Quantization,
     Sampling,
     Variant,
 )
 from runtime.plan import Plan
-from runtime.weights import WeightIndex
+from runtime.weights import WeightIndex, blob_path
 
 from . import synthetic
 from .folders import NewFolder
@@ -45,9 +46,10 @@ def write_documents(
     index: WeightIndex,
     quantization: Quantization,
     expected: Golden | GoldenVector | None,
+    losses: Mapping[str, Loss],
     folder: NewFolder,
 ) -> Manifest:
-    """Plans, index, tokenizer, licence, and the manifest last."""
+    """Plans, index, tokenizer, licence, and the manifest last; `losses` by variant."""
     model, material = order.model, order.material
     chat = material.chat or synthetic.tokenizer_files(shape.vocab_size)
     manifest = Manifest(
@@ -61,7 +63,7 @@ def write_documents(
         licence=_licence(order, folder),
         architecture=_architecture(order, shape),
         quantization=quantization,
-        variants=tuple(_variant(plan, folder) for plan in plans),
+        variants=tuple(_variant(plan, losses, folder) for plan in plans),
         weights=folder.put("weights.json", index.dumps().encode()),
         weights_nbytes=index.nbytes,
         files=_files(order, chat, folder),
@@ -107,8 +109,10 @@ def _architecture(order: Order, shape: FamilyConfig) -> Architecture:
     )
 
 
-def _variant(plan: Plan, folder: NewFolder) -> Variant:
+def _variant(plan: Plan, losses: Mapping[str, Loss], folder: NewFolder) -> Variant:
     return Variant(
+        modules=_modules(plan),
+        loss=losses.get(plan.variant),
         name=plan.variant,
         plan=folder.put(f"plan.{plan.variant}.json", plan.dumps().encode()),
         features=plan.features,
@@ -118,6 +122,14 @@ def _variant(plan: Plan, folder: NewFolder) -> Variant:
         scratch_nbytes=plan.memory.scratch,
         dispatches_per_token=sum(len(plan.entries[e].steps) for e in _step_entries(plan)),
     )
+
+
+def _modules(plan: Plan) -> tuple[File, ...]:
+    """The code of a plan for the processor, where the build has stored it."""
+    if plan.module is None:
+        return ()
+    forms = (plan.module.single, plan.module.shared)
+    return tuple(File(blob_path(f.sha256), f.nbytes, f.sha256) for f in forms if f is not None)
 
 
 def _step_entries(plan: Plan) -> tuple[str, ...]:

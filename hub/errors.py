@@ -4,7 +4,9 @@ HubError
 ├── CheckpointError      a checkpoint that is damaged, incomplete or of another shape
 ├── UnsupportedError     a family, scheme or config option this version cannot compute
 ├── SourceError          a repository that cannot be read (missing, gated, offline)
-├── CompileError         a kernel or plan that breaks a limit of WebGPU
+├── CompileError         a kernel or plan that breaks a limit of its device
+│   └── DoesNotFitError  a model too large for the memory that a device can address
+├── ToolError            a tool of the build that is not installed
 └── OutputError          the result cannot be written (full disk, no permission)
 """
 
@@ -27,6 +29,10 @@ class SourceError(HubError):
 
 class CompileError(HubError):
     """The compiler produced something WebGPU cannot run."""
+
+
+class DoesNotFitError(CompileError):
+    """The model is too large for any device of the plan's class; says what it needs."""
 
 
 class ToolError(HubError):

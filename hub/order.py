@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_configs.config import ModelConfig
-from runtime.manifest import Embedding
+from runtime.manifest import Embedding, Loss
 from runtime.plan import Plan
 
 from .errors import UnsupportedError
@@ -34,6 +34,10 @@ class Toolchain:
     """The reference host of models of embeddings."""
     walk: Callable[..., Walk] | None = None
     """Reads texts with any weights, by operators; without it no loss is measured."""
+    press_processor: Callable[..., tuple[tuple[Plan, ...], tuple[bytes, ...]]] | None = None
+    """Makes plans for the processor and their modules; without it there are none."""
+    measure_losses: Callable[..., dict[str, Loss]] | None = None
+    """What rounding loses in them."""
 
 
 def tvm_toolchain() -> Toolchain:
@@ -44,7 +48,13 @@ def tvm_toolchain() -> Toolchain:
     from .llvm import Reference
     from .llvm_encoder import EncoderReference
 
-    return Toolchain(FAMILIES, compile_plans, Reference, EncoderReference, Walk)
+    return Toolchain(
+        FAMILIES,
+        compile_plans,
+        Reference,
+        EncoderReference,
+        Walk,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,8 @@ class Order:
     """A text to choose rounding by."""
     measure: bool = False
     """Whether to measure the loss of a model however large it is."""
+    processor: bool | None = None
+    """Whether to make plans for the processor; None makes them where that can be done."""
 
 
 def read_shape(order: Order, toolchain: Toolchain) -> FamilyConfig:

@@ -44,6 +44,7 @@ class Request:
     context: int | None = None
     calibration: Path | None = None
     measure: bool = False
+    processor: bool | None = None
 
 
 def find_scheme(name: str) -> Schemes:
@@ -108,6 +109,7 @@ def order(request: Request, material: Material, scheme: Schemes, toolchain: Tool
         embedding,
         calibration=request.calibration,
         measure=request.measure,
+        processor=request.processor,
     )
 
 

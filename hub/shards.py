@@ -69,6 +69,13 @@ class ChunkWriter:
         self._extend(data.reshape(-1).view(np.uint8).data)
         self._tensors.append(tensor)
 
+    def store(self, data: bytes) -> None:
+        """Keep bytes that are no weights under their sha256; OutputError when that cannot be."""
+        with writing(self._root):
+            sha256, new = write_blob(self._root, data)
+        if new:
+            self._added.append(sha256)
+
     def finish(self) -> WeightIndex:
         """Store the last chunk and return the index."""
         if self._open:

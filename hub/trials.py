@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.manifest import Loss
+from runtime.plan import Plan
 from runtime.progress import OnProgress, Progress
+from runtime.weights import WeightIndex
 
 from .errors import UnsupportedError
 from .loss import Moments, StoredRows, measure, read_all
@@ -57,6 +60,13 @@ class Trials:
         loss = measure(exact, stored, self.texts.measured, self.texts.name)
         on_progress(Progress("measure", 1, 1, "texts"))
         return loss
+
+    def rounding(self, plans: Sequence[Plan], index: WeightIndex, root: Path) -> dict[str, Loss]:
+        """By variant, what rounding in a plan for the processor loses on the texts, with the
+        weights that are stored under `root`."""
+        if self.texts is None or self._toolchain.measure_losses is None:
+            return {}
+        return self._toolchain.measure_losses(plans, index, root, self.texts)
 
     def _texts(self) -> Texts | None:
         order, shape = self._order, self._shape

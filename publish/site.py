@@ -152,7 +152,8 @@ def _read(site: Site, path: str) -> bytes:
 def _promised(manifest: Manifest) -> Iterator[File]:
     yield manifest.weights
     yield from manifest.files.values()
-    yield from (variant.plan for variant in manifest.variants)
+    for variant in manifest.variants:
+        yield from (variant.plan, *variant.modules)
     if manifest.licence.text is not None:
         yield manifest.licence.text
 

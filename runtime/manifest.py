@@ -120,6 +120,11 @@ class Variant:
     kv_nbytes_per_token: int
     scratch_nbytes: int
     dispatches_per_token: int
+    modules: tuple[File, ...] = ()
+    """The code of a plan for the processor."""
+    loss: Loss | None = field(default=None, metadata=codec.ABSENT_IF_NONE)
+    """Of a plan that rounds activations: what that loses against its own exact entries, with the
+    same stored weights. None where nothing is rounded or nobody measured it."""
 
 
 @dataclass(frozen=True, slots=True)

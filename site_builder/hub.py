@@ -53,7 +53,7 @@ class Hub:
     documents: tuple[File, ...]
     """registry.json, manifests, plans, indexes, tokenizers, licences: digests checked."""
     blobs: tuple[File, ...]
-    """Weight chunks: sizes checked, digests only by `check_blobs`."""
+    """Weight chunks and modules: sizes checked, digests only by `check_blobs`."""
 
     @property
     def nbytes(self) -> int:
@@ -138,8 +138,8 @@ def _read_scheme(
         raise HubFolderError(f"{scheme.manifest.path}: no plan in it; {REMEDY}")
     for file in _other_files(manifest):
         _read_document(root, file, documents)
-    for chunk in index.chunks:
-        file = File(chunk.path, chunk.nbytes, chunk.sha256)
+    chunks = [File(chunk.path, chunk.nbytes, chunk.sha256) for chunk in index.chunks]
+    for file in (*chunks, *(file for v in manifest.variants for file in v.modules)):
         _check_size(root, file)
         blobs[file.path] = file
     licence = manifest.licence.text

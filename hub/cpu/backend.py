@@ -20,7 +20,7 @@ from runtime.plan import Module as Code
 from runtime.processor import MAX_MEMORY, MEMORY, RELAXED_SIMD, SIMD, WEBASSEMBLY
 
 from ..backend import Library
-from ..errors import CompileError
+from ..errors import DoesNotFitError
 from ..kernels import KernelSequence, LibraryKernel, Op
 from ..tvm_kernels import Lowered
 from .kernels import CpuKernel, CpuProfile, CpuSequence, kernel_for
@@ -100,7 +100,7 @@ class Processor:
         sizes = [buffer.nbytes.evaluate({"pages": pages}) for buffer in buffers]
         fixed = sum(buffer.nbytes.evaluate({"pages": 1}) for buffer in buffers)
         if fixed > MAX_MEMORY:
-            raise CompileError(
+            raise DoesNotFitError(
                 f"the processor's plan needs {fixed} bytes at least, more than the {MAX_MEMORY} "
                 "that WebAssembly addresses"
             )

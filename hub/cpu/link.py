@@ -44,6 +44,12 @@ def available() -> bool:
     return importlib.util.find_spec("ziglang") is not None
 
 
+def require_linker() -> None:
+    """ToolError when there is none."""
+    if not available():
+        raise ToolError(f"they are linked by the package ziglang, which is not here: {REMEDY}")
+
+
 def link(object_file: bytes, names: Sequence[str]) -> Linked:
     """Link one object, exporting `names`.
 
@@ -61,8 +67,7 @@ def link(object_file: bytes, names: Sequence[str]) -> Linked:
 
 
 def _link(object_file: bytes, names: Sequence[str], options: Sequence[str]) -> bytes:
-    if not available():
-        raise ToolError(f"plans for the processor are linked by the package ziglang: {REMEDY}")
+    require_linker()
     exported = [f"--export={name}" for name in (*names, "__heap_base", "__stack_pointer")]
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder, "kernels.o"), Path(folder, "kernels.wasm")

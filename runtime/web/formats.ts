@@ -180,6 +180,8 @@ export interface Variant {
   readonly kv_nbytes_per_token: number;
   readonly scratch_nbytes: number;
   readonly dispatches_per_token: number;
+  readonly modules: readonly File[];
+  readonly loss?: Loss | null;
 }
 
 export interface Sampling {
