@@ -97,7 +97,8 @@ class Bridge:
 
 
 def make_bridge(
-    executor: Any,
+    graphics: Any,
+    processor: Any,
     storage: Any,
     make_tokenizer: Callable[[str, str], Any],
     error_text: Callable[[Any], str],
@@ -109,7 +110,8 @@ def make_bridge(
     translator = Translator(error_text)
     files = BrowserStorage(storage, translator)
     host = Host(
-        executor=BrowserExecutor(executor, translator),
+        executor=BrowserExecutor(graphics, translator),
+        processor=BrowserExecutor(processor, translator),
         storage=files,
         tokenizer=tokenizer_factory(make_tokenizer, translator),
         notes=files,

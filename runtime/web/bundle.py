@@ -2,6 +2,7 @@
 
     engine/client.js, client.d.ts     what pages import
     engine/worker.js                  the engine's worker
+    engine/helper.js                  a further thread of it, to compute on the processor
     engine/service_worker.js          goes to the site's root, beside shell.json
     engine/pyodide/                   Python itself, from its npm package
     engine/runtime.zip                the engine's Python
@@ -35,7 +36,7 @@ PYODIDE = (
     "python_stdlib.zip",
     "pyodide-lock.json",
 )
-MODULE_SCRIPTS = ("client", "worker")
+MODULE_SCRIPTS = ("client", "worker", "helper")
 CLASSIC_SCRIPTS = ("service_worker",)
 ESBUILD_OPTIONS = {
     "bundle": True,

@@ -48,6 +48,8 @@ export interface EngineOptions {
   readonly depth?: number;
   /** Forces an entry of the plan where it has several, as `{ decode: "decode_dot" }`. */
   readonly choices?: { readonly [name: string]: string };
+  /** Threads to compute with on the processor, where the page is cross-origin isolated. */
+  readonly threads?: number;
   /** Tests and measures again what an earlier visit has found out about this device. */
   readonly retune?: boolean;
   readonly onProgress?: OnProgress;
@@ -76,7 +78,9 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
   try {
-    const open = { registryUrl, model: model ?? null, engine: engineOptions(options) };
+    const { threads } = options;
+    const own = { registryUrl, model: model ?? null, ...(threads !== undefined && { threads }) };
+    const open = { ...own, engine: engineOptions(options) };
     await channel.open(open, { onProgress });
     if (model !== undefined) await channel.call("load", model, { onProgress });
     return new Engine(channel);

@@ -154,6 +154,7 @@ export type Needs = Pick<Plan, "features" | "limits">;
 
 /** What the device misses of `needs`, in words. */
 export function lackingOf({ features, limits }: Needs, info: DeviceInfo): string[] {
+  if (info.features.includes("wasm") && !features.includes("wasm")) return ["WebGPU"];
   const missing = features.filter((name) => !info.features.includes(name));
   const small = Object.entries(limits).filter(([name, value]) => limitOf(info, name) < value);
   return [

@@ -49,6 +49,15 @@ export interface RefusalInfo {
   readonly difference: number | null;
 }
 
+/** A model on the processor, in WebAssembly: because somebody asked for its variant; because there is
+ * no WebGPU, or only one that is computed by the processor anyway ("software"); because the graphics
+ * device lacks what every other variant needs ("unfit"), failed their self-test, or was lost twice.
+ */
+export interface ProcessorInfo {
+  readonly reason:
+    | "asked" | "no_webgpu" | "software" | "unfit" | "self_test" | "device_lost" | "only";
+}
+
 /** The loaded model. `memory` is in bytes by role, `context` in tokens. */
 export interface LoadedModelInfo {
   readonly id: string;
@@ -69,6 +78,8 @@ export interface LoadedModelInfo {
   readonly self_test: SelfTestInfo;
   /** For "prefill" and "decode", how this device computes it. */
   readonly choices: { readonly [name: string]: ChoiceInfo };
+  /** Why it runs on the processor; null on WebGPU. */
+  readonly processor: ProcessorInfo | null;
   /** Better variants that this device computes wrongly. */
   readonly refused: readonly RefusalInfo[];
   readonly suggestions: readonly string[];

@@ -24,12 +24,19 @@ export type OnPlan = (text: string, sha256: string) => void;
 
 const REPORT_INTERVAL_MS = 40;
 
+/** What every executor can do, whatever it computes on. */
+export type AnyExecutor = Pick<
+  Executor,
+  | "device" | "prepare" | "upload" | "write" | "submit" | "step" | "profile" | "read"
+  | "synchronize" | "release" | "close"
+>;
+
 export class HostExecutor {
-  readonly #executor: Executor;
+  readonly #executor: AnyExecutor;
   readonly #storage: Storage;
   #deliver: Deliver | undefined;
 
-  constructor(executor: Executor, storage: Storage) {
+  constructor(executor: AnyExecutor, storage: Storage) {
     this.#executor = executor;
     this.#storage = storage;
   }

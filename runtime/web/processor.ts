@@ -43,6 +43,11 @@ export function hasSimd(): boolean {
   return WebAssembly.validate(SIMD_MODULE);
 }
 
+/** Whether a device, or what is asked of one, is a processor's. */
+export function isForProcessors({ features }: { readonly features: readonly string[] }): boolean {
+  return features.includes("wasm");
+}
+
 /** Whether a known relaxed dot product comes out right, from the first call on: some browsers have
  * had it wrong in the compiler that they begin with. */
 export function hasRelaxedSimd(): boolean {

@@ -194,9 +194,13 @@ export class ProcessorExecutor {
   /** Runs `work` when everything before it has ended. */
   #queue<T>(work: () => T | Promise<T>): Promise<T> {
     const manned = this.#manned;
-    const result = this.#last.then(() => {
+    const result = this.#last.then(async () => {
       if (this.#manned !== manned) throw aborted();
-      return work();
+      try {
+        return await work();
+      } catch (error) {
+        throw ModelpressError.from(error);
+      }
     });
     this.#last = result.then(() => undefined, () => undefined);
     return result;
@@ -204,7 +208,7 @@ export class ProcessorExecutor {
 
   /** Remembers what goes wrong in work that nobody waits for. */
   #note(work: Promise<void>): void {
-    work.catch((error: unknown) => (this.#failure ??= ModelpressError.from(error)));
+    work.catch((error: unknown) => (this.#failure ??= error as ModelpressError));
   }
 
   #check(): void {

@@ -1,8 +1,9 @@
-/** The engine's worker: boots Python, opens the device and fetches at once, then serves requests. */
+/** The engine's worker: boots Python, opens a device and fetches at once, then serves requests. */
 
 import type { ErrorRecord } from "./errors.ts";
 import { ModelpressError } from "./errors.ts";
 import { Executor } from "./executor.ts";
+import { ProcessorExecutor } from "./processor_executor.ts";
 import type { EngineInfo } from "./facts.ts";
 import type { OnPlan } from "./host.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
@@ -10,6 +11,7 @@ import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
 import type { Python } from "./python.ts";
 import { heapNbytes, startPython } from "./python.ts";
 import { Storage } from "./storage.ts";
+import type { Devices } from "./warm_up.ts";
 import { precompile, warmUp } from "./warm_up.ts";
 
 /** runtime/browser/bridge.py, as far as it is called from here. */
@@ -44,26 +46,42 @@ async function open(options: OpenOptions): Promise<Session> {
   booting.catch(() => undefined);
   const warn = (error: ModelpressError): void => send({ type: "warning", error: error.toRecord() });
   const storage = await Storage.open(options.registryUrl, warn);
-  const executor = new Executor();
-  await executor.device();
-  void warmUp(storage, executor, options);
+  const graphics = new Executor();
+  const devices = { graphics, processor: new ProcessorExecutor(storage, options.threads) };
+  await openFirst(devices);
+  void warmUp(storage, devices, options);
   const python = await booting;
-  const bridge = makeBridge(python, options, storage, executor);
+  const bridge = makeBridge(python, options, storage, devices);
   return { storage, bridge, python };
 }
 
+/** Opens the graphics device; where there is none, the processor must do. */
+async function openFirst({ graphics, processor }: Devices): Promise<void> {
+  try {
+    await graphics.device();
+  } catch (error) {
+    const ours = ModelpressError.from(error);
+    if (ours.code !== "no_webgpu") throw ours;
+    await processor.device().catch((other: unknown) => {
+      const { message } = ModelpressError.from(other);
+      throw new ModelpressError("no_webgpu", `${ours.message}. ${message}`);
+    });
+  }
+}
+
 function makeBridge(
-  python: Python, options: OpenOptions, storage: Storage, executor: Executor,
+  python: Python, options: OpenOptions, storage: Storage, devices: Devices,
 ): Bridge {
   const onPlan: OnPlan = (text, sha256) => {
     // `prepare` asks for the same pipelines, and reports what goes wrong.
-    precompile(storage, executor, options.engine, text, sha256).catch(() => undefined);
+    precompile(storage, devices, options.engine, text, sha256).catch(() => undefined);
   };
   const module = python.interpreter.pyimport("runtime.browser.bridge") as {
     make_bridge(...parts: readonly unknown[]): Bridge;
   };
   return module.make_bridge(
-    new HostExecutor(executor, storage),
+    new HostExecutor(devices.graphics, storage),
+    new HostExecutor(devices.processor, storage),
     new HostStorage(storage, onPlan),
     hostTokenizer,
     errorText,

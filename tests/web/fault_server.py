@@ -35,11 +35,15 @@ class Fault:
 
 
 class FaultServer:
-    """Serves `mounts` (URL prefix -> folder). `faults[path]` are used up, one a request."""
+    """Serves `mounts` (URL prefix -> folder). `faults[path]` are used up, one a request.
+
+    `headers` go with every answer.
+    """
 
     def __init__(self, mounts: Mapping[str, Path]) -> None:
         self.mounts = dict(mounts)
         self.faults: dict[str, list[Fault]] = {}
+        self.headers: dict[str, str] = {}
         self.requests: list[str] = []
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -128,6 +132,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Security-Policy", CSP)
         self.send_header("Cache-Control", "no-cache")
-        for name, value in fault.headers.items():
+        for name, value in (self.owner.headers | dict(fault.headers)).items():
             self.send_header(name, value)
         self.end_headers()

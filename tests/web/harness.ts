@@ -4,6 +4,7 @@ import { digest } from "../../runtime/web/blob_cache.ts";
 import { createEngine, ModelpressError } from "../../runtime/web/client.ts";
 import { serveEndpoint } from "../../runtime/web/endpoint.ts";
 import { Executor } from "../../runtime/web/executor.ts";
+import { ProcessorExecutor } from "../../runtime/web/processor_executor.ts";
 import { Storage } from "../../runtime/web/storage.ts";
 import { Tokenizer } from "../../runtime/web/tokenizer.ts";
 
@@ -25,6 +26,10 @@ async function errorOf(
 }
 
 Object.assign(globalThis, {
-  harness: { codeOf, createEngine, digest, errorOf, Executor, ModelpressError, serveEndpoint, Storage, Tokenizer },
+  harness: {
+    codeOf, createEngine, digest, errorOf, serveEndpoint, Executor, ModelpressError,
+    ProcessorExecutor, Storage, Tokenizer,
+  },
 });
-document.documentElement.dataset["ready"] = "";
+// Tests evaluate in workers, too.
+if ("document" in globalThis) document.documentElement.dataset["ready"] = "";

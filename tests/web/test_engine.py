@@ -258,7 +258,7 @@ def test_closing_stops_what_still_runs(page: Page) -> None:
     assert words < 100
 
 
-def test_no_webgpu_is_said_before_anything_is_downloaded(
+def test_without_webgpu_a_model_that_has_no_other_plans_says_so_before_its_download(
     chromium: Any, server: FaultServer, chunk_urls: list[str]
 ) -> None:
     context = chromium.new_context()
