@@ -45,7 +45,11 @@ class Function:
         return tuple(self.tensor(shape, dtype) for _, dtype, shape in buffers)
 
     def position(self) -> Any:
-        return B.arg("pos", tirx.Var("pos", "int64"))
+        return self.integer("pos")
+
+    def integer(self, name: str) -> Any:
+        """A number that the entry is told, by its symbol."""
+        return B.arg(name, tirx.Var(name, "int64"))
 
 
 def operator(op: str, attrs: Mapping[str, Any], build: Callable[[Function], None]) -> Any:

@@ -19,6 +19,15 @@ Entry points every chat model has (symbols in brackets):
 * `reset()`: `counts` = 0.
 * `synthesize(seed)`: fills every weight buffer with well-behaved numbers (for benchmarks).
 
+Models with recurrent layers (`recurrent`) hold, besides pages, a state: what such layers have read
+so far, of fixed size. Its buffers have STATE_RING + KEPT_STATES places. `prefill` and `decode` read
+the place `pos % STATE_RING` (at position 0 they begin with none) and write the place of the
+position behind their tokens, so that the newest STATE_RING states that steps have left remain,
+whatever was queued behind them. Older ones remain where they are kept:
+
+* `save(pos, slot)`: keeps the state at position pos in slot 0 <= slot < KEPT_STATES.
+* `restore(pos, slot)`: puts it back; `pos` must be the position it was kept at.
+
 Plans for the processor (`module` is not None; variants "cpu" and "cpu-relaxed") are replayed in
 WebAssembly, and their `features` say so: "wasm" and "wasm-simd128", for "cpu-relaxed" also
 "wasm-relaxed-simd" (see `processor.py`). Their kernels have no WGSL: `entry_point` is an exported
@@ -48,6 +57,11 @@ from .errors import FormatError
 
 PLAN_FORMAT = 1
 REMEDY = "build the model again with `modelpress build`"
+
+STATE_RING = 5
+"""Places of a recurrent state by position: more than the steps of one prefill or decode that a
+self-test goes back by."""
+KEPT_STATES = 2
 
 OPERATORS = ("+", "-", "*", "//", "%", "min", "max", "<<", ">>", "&")
 
@@ -239,6 +253,12 @@ class Plan:
 
     def dumps(self) -> str:
         return codec.dumps(self)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether a sequence has a state besides its pages, which can only be taken up again where
+        one was left or kept."""
+        return "restore" in self.entries
 
     def check(self, where: str = "plan") -> None:
         """Every name resolves, no buffer is bound both written and again, symbols are declared."""
