@@ -7,6 +7,7 @@
 
 import { Channel } from "./channel.ts";
 import { ChatStream } from "./chat_stream.ts";
+import { engineFetch } from "./engine_fetch.ts";
 import { aborted, ModelpressError, NO_WEBGPU } from "./errors.ts";
 import type { CachedModel, EngineInfo } from "./facts.ts";
 import type { Progress } from "./formats.ts";
@@ -23,7 +24,9 @@ import type {
   WholeRequest,
 } from "./openai.ts";
 
+export { serveEndpoint } from "./endpoint.ts";
 export { ModelpressError } from "./errors.ts";
+export type { Answers, Endpoint, EndpointOptions } from "./endpoint.ts";
 export type { ErrorCode, Progress } from "./formats.ts";
 export type { ChatStream } from "./chat_stream.ts";
 export type * from "./facts.ts";
@@ -148,6 +151,13 @@ export class Engine {
   async info(): Promise<EngineInfo> {
     return (await this.#channel.call("info")) as EngineInfo;
   }
+
+  /** `fetch` for the routes of OpenAI's API, answered by this engine without a network.
+   *
+   * For OpenAI's own client: `new OpenAI({ baseURL: location.origin + "/v1", fetch: engine.fetch })`.
+   */
+  readonly fetch = (input: RequestInfo | URL, init?: RequestInit): Promise<Response> =>
+    engineFetch(this.#channel, input, init);
 
   /** Measures the loaded model; `request` as runtime/api.py has it. */
   async bench(

@@ -9,6 +9,7 @@ import {
 import { findDevice, isDevice } from "./device.ts";
 import { askName, confirmDelete } from "./dialogs.ts";
 import { find, recall, remember } from "./dom.ts";
+import { answerRequests } from "./endpoint.ts";
 import { Trouble } from "./engine.ts";
 import { type ModelFacts, readFacts } from "./facts.ts";
 import { ConversationList } from "./list.ts";
@@ -72,6 +73,9 @@ class Chat {
 
   static async open(): Promise<void> {
     const chat = new Chat(await Conversations.open());
+    answerRequests(() => chat.#session.any()).catch((error: unknown) => {
+      console.info("the endpoint is not available here:", error);
+    });
     await chat.#begin();
   }
 

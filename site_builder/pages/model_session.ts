@@ -47,6 +47,13 @@ export class ModelSession {
     }
   }
 
+  /** The engine with whatever model it has, for requests that do not come from this page. */
+  async any(): Promise<Engine> {
+    await this.#loading?.done.catch(() => undefined);
+    this.#engine ??= await startEngine({});
+    return this.#engine;
+  }
+
   /** Stops a load; whoever waits for it gets "aborted". */
   cancel(): void {
     this.#loading?.stop.abort();

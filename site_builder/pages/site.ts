@@ -1,6 +1,7 @@
-/** What every page does: the theme's button, and the service worker that makes it work offline. */
+/** What every page does: the theme's button, the service worker, and requests to the endpoint. */
 
 import { remember, siteRoot } from "./dom.ts";
+import { answerRequests } from "./endpoint.ts";
 
 const toggle = document.querySelector<HTMLButtonElement>("[data-theme-toggle]");
 if (toggle) {
@@ -13,10 +14,16 @@ if (toggle) {
   });
 }
 
-if (isSecureContext && "serviceWorker" in navigator) {
+/** What is lost without them, as in some private windows: use offline, and the endpoint. */
+async function startServiceWorker(): Promise<void> {
   const root = siteRoot();
-  // Only offline use is lost when it cannot be registered, as in some private windows.
-  navigator.serviceWorker.register(new URL("sw.js", root), { scope: root.pathname }).catch(
-    (error: unknown) => console.info("offline use is not available here:", error),
-  );
+  await navigator.serviceWorker.register(new URL("sw.js", root), { scope: root.pathname });
+  // The chat answers with the engine that it has.
+  if (!document.body.classList.contains("app")) await answerRequests();
+}
+
+if (isSecureContext && "serviceWorker" in navigator) {
+  startServiceWorker().catch((error: unknown) => {
+    console.info("offline use or the endpoint is not available here:", error);
+  });
 }
