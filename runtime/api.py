@@ -8,6 +8,9 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
     text = await api.chat('{"messages": [...]}', signal)               # chat.completion
     async for text in api.chat_stream('{"messages": [...], "stream": true}', signal):
         ...      # chat.completion.chunk; no "data:" framing, no "[DONE]": those belong to HTTP
+    text = await api.completion('{"prompt": "Once"}', signal)          # text_completion
+    async for text in api.completion_stream('{"prompt": "Once", "stream": true}', signal): ...
+    async for text in api.http('{"method": "GET", "path": "/v1/models", "body": null}', signal): ...
     text = await api.embeddings('{"input": ["A text"]}', signal)       # {"object": "list", ...}
     text = await api.bench('{"id": "press-guide", "prompt": 512, "new": 128}', on_progress, signal)
     text = await api.info()
@@ -36,22 +39,25 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
 
 from . import codec
 from .abort import AbortSignal
 from .bench import BenchRequest, bench
 from .chat_completions import complete, stream
 from .chat_request import ChatRequest, parse_chat_request
+from .completion_request import parse_completion_request
+from .completions import complete_text, stream_text
 from .embedding_request import parse_embedding_request
 from .embeddings import create_embeddings
 from .engine import Engine
 from .errors import FormatError, ModelpressError
 from .facts import device_facts, model_facts
 from .host import Host
+from .http_api import HttpRequest, respond
+from .json_text import read_json, write_json
+from .models_list import list_models
 from .options import EngineOptions
 from .progress import OnProgress, Progress
 from .responses import error_object, error_status
@@ -60,8 +66,6 @@ from .sampling import bad_param
 __all__ = ["Api", "error_body", "error_status"]
 
 OnProgressScalars = Callable[[str, int, int, str], object]
-ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-MAX_REQUEST_CHARACTERS = 32_000_000
 
 
 class Api:
@@ -75,13 +79,7 @@ class Api:
 
     async def models(self) -> str:
         """OpenAI's model list; each entry carries the registry's facts under `modelpress`."""
-        registry = await self.engine.models()
-        data = [
-            {"id": m.id, "object": "model", "created": 0, "owned_by": "modelpress"}
-            | {"modelpress": codec.encode(m)}
-            for m in registry.models
-        ]
-        return _dumps({"object": "list", "data": data})
+        return write_json(list_models(await self.engine.models()))
 
     async def load(
         self,
@@ -98,14 +96,14 @@ class Api:
         """{"device": {...}, "model": null | {id, scheme, variant, context, memory, ...}}."""
         device = await self.engine.device()
         loaded = self.engine.loaded
-        return _dumps({"device": device_facts(device), "model": loaded and model_facts(loaded)})
+        return write_json({"device": device_facts(device), "model": loaded and model_facts(loaded)})
 
     async def chat(self, request: str, signal: AbortSignal | None = None) -> str:
         """A `chat.completion` for a request without `stream`."""
         parsed = _parse(request)
         if parsed.stream:
             raise bad_param("stream", "this call returns one answer; use the streaming call")
-        return _dumps(await complete(self.engine, parsed, signal))
+        return write_json(await complete(self.engine, parsed, signal))
 
     async def chat_stream(
         self, request: str, signal: AbortSignal | None = None
@@ -119,12 +117,44 @@ class Api:
             raise bad_param("stream", "this call streams; ask with stream: true")
         async with aclosing(stream(self.engine, parsed, signal)) as chunks:
             async for chunk in chunks:
-                yield _dumps(chunk)
+                yield write_json(chunk)
+
+    async def completion(self, request: str, signal: AbortSignal | None = None) -> str:
+        """A `text_completion` for a request without `stream`."""
+        parsed = parse_completion_request(read_json(request))
+        if parsed.stream:
+            raise bad_param("stream", "this call returns one answer; use the streaming call")
+        return write_json(await complete_text(self.engine, parsed, signal))
+
+    async def completion_stream(
+        self, request: str, signal: AbortSignal | None = None
+    ) -> AsyncGenerator[str]:
+        """As `chat_stream`, of a `text_completion`."""
+        parsed = parse_completion_request(read_json(request))
+        if not parsed.stream:
+            raise bad_param("stream", "this call streams; ask with stream: true")
+        async with aclosing(stream_text(self.engine, parsed, signal)) as chunks:
+            async for chunk in chunks:
+                yield write_json(chunk)
+
+    async def http(self, request: str, signal: AbortSignal | None = None) -> AsyncGenerator[str]:
+        """A request to the HTTP protocol: {"method", "path", "body": null | text} in; out comes
+        {"status", "headers"}, then each piece of the body as a JSON string.
+
+        `path` begins with "/v1/". Read it to its end, or `aclose()` it.
+        """
+        asked = read_json(request)
+        wanted = HttpRequest(asked["method"], asked["path"], asked["body"] or "")
+        response = await respond(self.engine, wanted, signal or AbortSignal())
+        async with aclosing(response.body) as body:
+            yield write_json({"status": response.status, "headers": dict(response.headers)})
+            async for text in body:
+                yield write_json(text)
 
     async def embeddings(self, request: str, signal: AbortSignal | None = None) -> str:
         """OpenAI's list of vectors for a request as `embedding_request.py` reads it."""
-        parsed = parse_embedding_request(_json(request))
-        return _dumps(await create_embeddings(self.engine, parsed, signal))
+        parsed = parse_embedding_request(read_json(request))
+        return write_json(await create_embeddings(self.engine, parsed, signal))
 
     async def bench(
         self,
@@ -139,7 +169,7 @@ class Api:
             signal=signal or AbortSignal(),
             on_progress=_progress(on_progress) if on_progress else self._on_progress,
         )
-        return _dumps(result)
+        return write_json(result)
 
     async def unload(self, model: str) -> None:
         """Free the device memory of `model`; "bad_request" when it is not the loaded one."""
@@ -152,20 +182,11 @@ class Api:
 
 def error_body(error: ModelpressError) -> str:
     """OpenAI's error object as JSON text."""
-    return _dumps(error_object(error))
+    return write_json(error_object(error))
 
 
 def _parse(text: str) -> ChatRequest:
-    return parse_chat_request(_json(text))
-
-
-def _json(text: str) -> Any:
-    if len(text) > MAX_REQUEST_CHARACTERS:
-        raise ModelpressError("bad_request", "the request is larger than 32 million characters")
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ModelpressError("bad_request", f"the request is not JSON: {error}") from error
+    return parse_chat_request(read_json(text))
 
 
 def _bench_request(text: str) -> BenchRequest:
@@ -175,17 +196,9 @@ def _bench_request(text: str) -> BenchRequest:
         raise ModelpressError("bad_request", str(error)) from error
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _progress(callback: OnProgressScalars | None) -> OnProgress:
     def report(progress: Progress) -> None:
         if callback is not None:
             callback(progress.stage, progress.done, progress.total, progress.unit)
 
     return report
-
-
-def _dumps(value: Any) -> str:
-    return ENCODER.encode(value)

@@ -65,7 +65,7 @@ async def complete(
             }
             for index, choice in enumerate(ordered)
         ],
-        "usage": usage([choice.measure for choice in ordered]),
+        "usage": usage([[choice.measure for choice in ordered]]),
     }
 
 
@@ -105,7 +105,7 @@ class _Chunks:
             deltas.append(self._chunk(event.index, {"role": "assistant", "content": ""}))
         if piece.text or piece.tokens:
             name = "content" if piece.kind == "content" else "reasoning_content"
-            told = self._texts and chat_logprobs(piece.tokens, self._texts)
+            told = chat_logprobs(piece.tokens, self._texts) if self._texts else None
             deltas.append(self._chunk(event.index, {name: piece.text}, logprobs=told))
         if piece.finish_reason is not None:
             deltas.append(self._chunk(event.index, {}, reason=piece.finish_reason))
@@ -113,7 +113,7 @@ class _Chunks:
 
     def usage(self) -> dict[str, Any]:
         """Of all choices."""
-        return usage([self._measures[index] for index in sorted(self._measures)])
+        return usage([[self._measures[index] for index in sorted(self._measures)]])
 
     def _chunk(
         self,

@@ -43,10 +43,10 @@ async def answers(
     ]
     try:
         for _ in asks:
-            while (event := await queue.get()) is not None:
-                if isinstance(event, ModelpressError):
-                    raise event
-                yield event
+            while (item := await queue.get()) is not None:
+                if isinstance(item, ModelpressError):
+                    raise item
+                yield item
     finally:
         for task in tasks:
             task.cancel()

@@ -48,24 +48,26 @@ def fingerprint(model: LoadedModel) -> str:
     return f"fp_{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
 
 
-def usage(measures: Sequence[Measure]) -> dict[str, Any]:
-    """OpenAI's usage object of answers to one prompt, with this engine's times under `extra`.
+def usage(groups: Sequence[Sequence[Measure]]) -> dict[str, Any]:
+    """OpenAI's usage object of the answers to each prompt, with this engine's times under `extra`.
 
-    The prompt is counted once, as cached as the first answer found it.
+    A prompt is counted once, as cached as its first answer found it.
     """
-    first = measures[0]
-    completion = sum(measure.completion_tokens for measure in measures)
-    reasoning = sum(measure.reasoning_tokens for measure in measures)
-    decode = sum(measure.decode_tok_s for measure in measures) / len(measures)
+    firsts = [group[0] for group in groups]
+    all_ = [measure for group in groups for measure in group]
+    prompt = sum(first.prompt_tokens for first in firsts)
+    completion = sum(measure.completion_tokens for measure in all_)
+    reasoning = sum(measure.reasoning_tokens for measure in all_)
+    decode = sum(measure.decode_tok_s for measure in all_) / len(all_)
     return {
-        "prompt_tokens": first.prompt_tokens,
+        "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": first.prompt_tokens + completion,
-        "prompt_tokens_details": {"cached_tokens": first.cached_tokens},
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": sum(first.cached_tokens for first in firsts)},
         "completion_tokens_details": {"reasoning_tokens": reasoning},
         "extra": {
-            "ttft_s": round(first.ttft_s, 4),
-            "prefill_tok_s": round(first.prefill_tok_s, 2),
+            "ttft_s": round(firsts[0].ttft_s, 4),
+            "prefill_tok_s": round(firsts[0].prefill_tok_s, 2),
             "decode_tok_s": round(decode, 2),
         },
     }
