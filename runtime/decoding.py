@@ -24,6 +24,7 @@ from .logprobs import RECORD_NBYTES, bias_bytes
 from .pace import MAX_DEPTH, Depth
 from .plan import Plan
 from .sequence import Sequence
+from .states import states_of
 
 DECODE_BATCH = "decode_batch"
 
@@ -55,6 +56,9 @@ class Decoding:
         self._record = b""
         self._counted: Sequence | None = None
         self._biased: Sequence | None = None
+        self._states = states_of(plan, executor)
+        self._reader: Sequence | None = None
+        """Whose tokens the newest state has read."""
 
     async def settle(self) -> None:
         """Wait for everything queued."""
@@ -65,6 +69,28 @@ class Decoding:
         """Somebody else uses the device's buffers."""
         self.rows, self._record, self._counted, self._biased = (), b"", None, None
         self._table.forget()
+        self._states.forget()
+
+    def num_usable(self, tokens: Tokens[int], cached: int) -> int:
+        """How many of the first `cached` tokens, whose pages are there, need not be computed."""
+        return self._states.usable(tokens, cached)
+
+    def take_up(self, sequence: Sequence, cached: int) -> int:
+        """Have the device go on after the first `cached` tokens of `sequence`, or after fewer where
+        their state is gone: after how many. Nothing may be queued."""
+        reader, self._reader = self._reader, sequence
+        if reader is not None and reader is not sequence and not reader.ended:
+            self._states.put_aside(reader.tokens)
+        return self._states.take_up(sequence.tokens, cached)
+
+    def mark(self, start: int, length: int) -> int:
+        """Where a prompt that is computed from `start` to `length` is best cut in two; 0 for
+        nowhere."""
+        return self._states.mark(start, length)
+
+    def keep(self, sequence: Sequence, length: int) -> None:
+        """Keep what the step queued last has read: the first `length` tokens."""
+        self._states.keep(sequence.tokens, length)
 
     def reach(self, cache: KvCache, length: int) -> None:
         """Pages for positions 0..length-1, in the page table; "out_of_memory" when there are not
@@ -80,6 +106,7 @@ class Decoding:
         self._write_chunk(sequence, start, end)
         symbols = {"n": end - start, "pos": start}
         result = self._executor.step((self._prefill_entry,), symbols, "token")
+        self._states.leave(sequence.tokens, end)
         self.rows = ()
         self._flying.append(_Flight(result))
 
@@ -88,8 +115,7 @@ class Decoding:
         `done` is called when that has happened."""
         self._load(sequence)
         end = len(sequence.tokens)
-        self._write_chunk(sequence, start, end)
-        self._executor.submit((self._prefill_entry,), {"n": end - start, "pos": start})
+        self._submit_chunk(sequence, start, end)
         self.rows = (sequence,)
         self._depth.begin()
         if sequence.hooks.waits:
@@ -143,11 +169,22 @@ class Decoding:
         if len(company) == 1:
             sequence = company[0]
             self._load(sequence)
-            self._executor.write("token", _words(newest))
             # Its logits are gone with those who came between.
             sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
+            self._catch_up(sequence)
+            self._executor.write("token", _words(newest))
         else:
             self._executor.write("batch_tokens", _words(newest))
+
+    def _catch_up(self, sequence: Sequence) -> None:
+        """Compute again what the state has not read of the tokens before those to come next."""
+        tokens = sequence.tokens
+        known = sequence.computed if sequence.hooks.waits else len(tokens) - 1
+        start = self.take_up(sequence, known)
+        while start < known:
+            end = min(start + self._plan.prefill_chunk, known)
+            self._submit_chunk(sequence, start, end)
+            start = end
 
     def _fill(self, sequence: Sequence) -> None:
         """Keep as many steps of a lone sequence queued as the device takes."""
@@ -155,6 +192,7 @@ class Decoding:
         while len(self._flying) < self._depth.value and sequence.can_ask:
             if not self._reaches(sequence, sequence.position + 1):
                 return
+            self._states.leave(sequence.tokens, sequence.position + 1)
             self._ask(sequence, entries, {"pos": sequence.position})
 
     def _fill_rows(self, company: tuple[Sequence, ...]) -> None:
@@ -270,11 +308,16 @@ class Decoding:
             if end - start == 1:
                 self._executor.write("token", _words(tokens[start:end]))
                 self._executor.submit((self._decode_entry,), {"pos": start})
+                self._states.leave(tokens, end)
             else:
-                self._write_chunk(sequence, start, end)
-                self._executor.submit((self._prefill_entry,), {"n": end - start, "pos": start})
+                self._submit_chunk(sequence, start, end)
             sequence.computed = end
         return True
+
+    def _submit_chunk(self, sequence: Sequence, start: int, end: int) -> None:
+        self._write_chunk(sequence, start, end)
+        self._executor.submit((self._prefill_entry,), {"n": end - start, "pos": start})
+        self._states.leave(sequence.tokens, end)
 
     def _write_chunk(self, sequence: Sequence, start: int, end: int) -> None:
         self.reach(sequence.cache, end)

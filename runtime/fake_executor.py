@@ -20,6 +20,7 @@ from .executor import DeviceInfo
 from .fake import NextToken, fake_vector, hashed_token
 from .fake_batch import FakeBatch
 from .fake_draw import FakeLogits
+from .fake_states import FakeStates
 from .plan import Plan
 from .progress import OnProgress, Progress
 from .storage import Storage
@@ -45,6 +46,7 @@ class _Memory:
     sampler: bytes = bytes(64)
     rows: dict[str, list[int]] = field(default_factory=dict)
     """Inputs of an encoder: "types", "positions", "spans", "texts"."""
+    states: FakeStates = field(default_factory=FakeStates)
     vectors: list[float] = field(default_factory=list)
 
     def spoil(self) -> None:
@@ -306,7 +308,10 @@ class FakeExecutor:
             assert 0 <= token < memory.plan.vocab_size, f"token {token} is not in the vocabulary"
             memory.slots[_slot(memory, table, position + offset)] = (position + offset, token)
             end = position + offset + 1
-        return self._next_token(tuple(_cached(memory, table, i) for i in range(end)))
+        cached = tuple(_cached(memory, table, i) for i in range(end))
+        if memory.plan.recurrent and memory.states.read(cached[position:], position) != cached:
+            return (self._next_token(cached) + 1) % memory.plan.vocab_size
+        return self._next_token(cached)
 
     def _sample(self, memory: _Memory, position: int) -> int:
         """At top_k 1 the most likely token, else any: a hash of seed and position."""
@@ -334,7 +339,11 @@ class _Result:
 
 def _run_beside(memory: _Memory, name: str, symbols: Mapping[str, int]) -> None:
     """Entries between a decode and a draw, or after one."""
-    if name == "logprobs":
+    if name == "save":
+        memory.states.save(symbols["pos"], symbols["slot"])
+    elif name == "restore":
+        memory.states.restore(symbols["pos"], symbols["slot"])
+    elif name == "logprobs":
         memory.logits.logprobs()
     elif name == "bias":
         memory.logits.bias()

@@ -47,10 +47,11 @@ def fake_plan(
     prefill_chunk: int = 16,
     vocab_size: int = 258,
     seats: int = 0,
+    recurrent: bool = False,
 ) -> Plan:
     """A plan with every entry point and no dispatches, and `alternatives` beside them.
 
-    With `seats` it decodes as many sequences together.
+    With `seats` it decodes as many sequences together; a `recurrent` one has a state.
     """
     others = dict(alternatives or {})
     sizes = {"tokens": prefill_chunk, "token": 1, "sampler": 16}
@@ -74,6 +75,8 @@ def fake_plan(
     }
     if seats:
         symbols |= {"decode_batch": ("n",), "row_logits": ("row",), "row_token": ("row",)}
+    if recurrent:
+        symbols |= {"save": ("pos", "slot"), "restore": ("pos", "slot")}
     symbols |= {other: symbols[name] for name in others for other in others[name]}
     return Plan(
         format=PLAN_FORMAT,

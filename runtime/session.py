@@ -105,7 +105,8 @@ class Session:
 
         The last one is always computed, since its logits are what comes next.
         """
-        return num_cached(self._pool, self.plan.page_size, prompt[:-1])
+        cached = num_cached(self._pool, self.plan.page_size, prompt[:-1])
+        return self._decoding.num_usable(prompt, cached)
 
     async def settle(self) -> None:
         """Wait for steps that an earlier generation left queued; "device_lost" shows up here."""
@@ -262,7 +263,9 @@ class Session:
         """
         await self._decoding.settle()
         tokens = sequence.tokens
-        cached = start = sequence.cache.begin(tokens[:-1])
+        start = sequence.cache.begin(tokens[:-1])
+        cached = start = self._decoding.take_up(sequence, start)
+        mark = self._decoding.mark(start, len(tokens))
         self._running.append(sequence)
         flying: deque[_Chunk] = deque()
         while True:
@@ -271,13 +274,16 @@ class Session:
                 await self._confirm(flying, sequence, on_progress, keep=0)
                 await self._turn.offer()
                 await self._decoding.settle()
-            end = min(start + self._pace.chunk, len(tokens))
+                start = self._decoding.take_up(sequence, start)
+            end = min(start + self._pace.chunk, mark if start < mark else len(tokens))
             chunk = _Chunk(start, end, time.perf_counter())
             if end == len(tokens):
                 self._decoding.begin(sequence, start, partial(self._done, chunk))
                 await self._confirm(flying, sequence, on_progress, keep=0)
                 return cached
             self._decoding.queue_chunk(sequence, start, end)
+            if end == mark:
+                self._decoding.keep(sequence, mark)
             flying.append(chunk)
             await self._confirm(flying, sequence, on_progress, keep=int(self._pace.known))
             start = end
@@ -291,7 +297,8 @@ class Session:
             await self._decoding.arrive()
             flying.popleft()
             self._done(chunk)
-            sequence.cache.append(sequence.tokens[chunk.start : chunk.end])
+            # Where a state was gone, more is computed than there was no page for.
+            sequence.cache.append(sequence.tokens[len(sequence.cache.tokens) : chunk.end])
             on_progress(Progress("prefill", chunk.end, len(sequence.tokens), "tokens"))
 
     def _done(self, chunk: _Chunk) -> None:
