@@ -77,8 +77,9 @@ class Bridge:
             case "chat" | "embeddings":
                 answer = api.chat if method == "chat" else api.embeddings
                 return await answer(argument, signal)
-            case "chat_stream":
-                async with aclosing(api.chat_stream(argument, signal)) as chunks:
+            case "chat_stream" | "http":
+                stream = api.chat_stream if method == "chat_stream" else api.http
+                async with aclosing(stream(argument, signal)) as chunks:
                     async for text in chunks:
                         self._post("chunk", id, text)
                 return "null"

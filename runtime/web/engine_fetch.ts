@@ -32,12 +32,16 @@ export async function engineFetch(
         start: (made) => {
           stream = made;
         },
-        cancel: () => controller.abort(),
+        cancel: () => {
+          // What is on its way still has nowhere to go.
+          stream = undefined;
+          controller.abort();
+        },
       });
       resolve(new Response(source, { status, headers: { ...headers } }));
     };
     channel.call("http", argument, { signal, onChunk }).then(
-      () => closeQuietly(stream),
+      () => stream?.close(),
       (error: unknown) => {
         const ours = ModelpressError.from(error);
         stream?.error(ours);
@@ -52,13 +56,4 @@ function routeOf(url: string): string {
   const { pathname } = new URL(url);
   const start = pathname.lastIndexOf("/v1/");
   return start < 0 ? pathname : pathname.slice(start);
-}
-
-/** A body whose reader has cancelled it is closed already. */
-function closeQuietly(stream: ReadableStreamDefaultController<Uint8Array> | undefined): void {
-  try {
-    stream?.close();
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-  }
 }

@@ -47,6 +47,22 @@ def test_a_conversation_from_opening_to_closing(page: Page, server: FaultServer)
         const stream = await engine.chat.completions.create(ask('abc', 5, {stream: true}));
         const chunks = [];
         for await (const chunk of stream) chunks.push(chunk);
+        const post = (path, request) =>
+          engine.fetch(path, {method: 'POST', body: JSON.stringify(request)});
+        const path = '/v1/chat/completions';
+        const http = await post(path, ask('abc', 5));
+        const events = await post(path, ask('abc', 5, {stream: true}));
+        const reader = (await post(path, ask('abc', 500, {stream: true}))).body.getReader();
+        await reader.read();
+        await reader.cancel();
+        const refused = await post('/under/a/path/v1/chat/completions', {messages: 'no'});
+        const listed = await engine.fetch('/v1/models');
+        const overHttp = {
+          whole: [http.status, await http.json()],
+          events: [events.headers.get('content-type'), await events.text()],
+          refused: [refused.status, await refused.json()],
+          models: await listed.json(),
+        };
         const bad = await codeOf(() => engine.chat.completions.create({messages: 'no'}));
         const badStream = await codeOf(
           () => engine.chat.completions.create({messages: 'no', stream: true}));
@@ -60,7 +76,7 @@ def test_a_conversation_from_opening_to_closing(page: Page, server: FaultServer)
         await engine.close();
         const closed = await codeOf(() => engine.models());
         return {whole, chunks, bad, badStream, unknown, models, info, cached, removed, closed,
-                persisted, progress};
+                persisted, progress, overHttp};
         """,
     )
     assert found["whole"]["choices"][0]["message"]["content"] == "defgh"
@@ -68,6 +84,15 @@ def test_a_conversation_from_opening_to_closing(page: Page, server: FaultServer)
     deltas = [c["choices"][0]["delta"].get("content") or "" for c in found["chunks"]]
     assert "".join(deltas) == "defgh"
     assert found["chunks"][-1]["choices"][0]["finish_reason"] == "length"
+    over_http = found["overHttp"]
+    status, answer = over_http["whole"]
+    assert (status, answer["choices"][0]["message"]["content"]) == (200, "defgh")
+    kind, events = over_http["events"]
+    assert kind.startswith("text/event-stream")
+    assert events.startswith("data: {") and events.endswith("\n\ndata: [DONE]\n\n")
+    assert over_http["refused"][0] == 400
+    assert over_http["refused"][1]["error"]["param"] == "messages"
+    assert [model["id"] for model in over_http["models"]["data"]] == ["toy"]
     assert (found["bad"], found["badStream"]) == ("bad_request", "bad_request")
     assert found["unknown"] == "model_not_found"
     assert [m["id"] for m in found["models"]] == ["toy"]
