@@ -2,6 +2,11 @@
 
 Caches are [pages, kv_heads, page_size, head_dim]; position p lies in page
 `page_table[p // page_size]`, slot `p % page_size`. Token i of a call has position pos + i.
+
+Where tokens are of sequences of their own, one each (`Batch`), the operators are those whose names
+end in `_rows`. They take a table i32[seats * (1 + stride)] for the page table, and no pos: its
+first `seats` words are the positions of the tokens, and row i of the rest, i32[seats, stride], is
+the page table of the sequence of token i.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -9,6 +14,7 @@ Caches are [pages, kv_heads, page_size, head_dim]; position p lies in page
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,8 +145,59 @@ def _square(x: Any) -> Any:
     return x * x
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """At most `seats` tokens of different sequences, each of at most `stride` pages."""
+
+    seats: int
+    stride: int
+
+    @property
+    def words(self) -> int:
+        """The size of the table."""
+        return self.seats * (1 + self.stride)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return {"seats": self.seats, "stride": self.stride}
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the tokens of a call lie: in one sequence from `pos` on, or each in its own."""
+
+    table: Any
+    pos: Any
+    batch: Batch | None
+
+    def before(self, i: Any) -> Any:
+        """The position of token i, less i."""
+        return self.pos if self.batch is None else B.Cast("int64", self.table[i]) - i
+
+    def page(self, i: Any, index: Any) -> Any:
+        """Page number `index` of the sequence of token i."""
+        if self.batch is None:
+            return self.table[index]
+        return self.table[self.batch.seats + i * self.batch.stride + index]
+
+
+def _table(f: Function, batch: Batch | None) -> Any:
+    return f.tensor((f.pages if batch is None else batch.words,), "i32")
+
+
+def _places(f: Function, table: Any, batch: Batch | None) -> _Places:
+    """Declares `pos` where there is one."""
+    return _Places(table, f.position() if batch is None else None, batch)
+
+
+def _named(op: str, attrs: Mapping[str, Any], batch: Batch | None) -> tuple[str, dict[str, Any]]:
+    return (op, dict(attrs)) if batch is None else (f"{op}_rows", {**attrs, **batch.attrs})
+
+
 @functools.cache
-def rope_append(shape: Heads, page_size: int, kv_dtype: str, context: int) -> Any:
+def rope_append(
+    shape: Heads, page_size: int, kv_dtype: str, context: int, batch: Batch | None = None
+) -> Any:
     """Norm and rotate q and k (half-split), write k and v at positions pos.. into their pages.
 
     (qkv f32[n, (H+2KV)*D], [rope f32[context, table]], [q_norm, k_norm], page_table i32[pages],
@@ -152,16 +209,17 @@ def rope_append(shape: Heads, page_size: int, kv_dtype: str, context: int) -> An
         qkv = f.tensor((f.n, (heads + 2 * kv_heads) * head_dim))
         rope = f.tensor((context, shape.table)) if shape.table else None
         gains = tuple(f.tensor((size,)) for size in shape.gains)
-        table = f.tensor((f.pages,), "i32")
+        table = _table(f, batch)
         cache = (f.pages, kv_heads, page_size, head_dim)
         keys, values = f.tensor(cache, kv_dtype), f.tensor(cache, kv_dtype)
-        pos, q = f.position(), f.tensor((f.n, heads * head_dim))
+        places, q = _places(f, table, batch), f.tensor((f.n, heads * head_dim))
         turning = _Turning(shape, qkv, rope, gains)
         given = [tensor for tensor in (qkv, rope, *gains) if tensor is not None]
         with B.grid(f.n, heads, head_dim // 2) as (i, h, d), B.sblock("rotate"):
             vi, vh, vd = B.axis.remap("SSS", [i, h, d])
-            reads_all(*given)
+            reads_all(*given, *([] if batch is None else [table]))
             B.writes(q[vi, 0 : heads * head_dim])
+            pos = places.before(vi)
             for value, at in turning.pair(vi, vh, vd, 0, pos):
                 grown = turning.grown(value, vi, pos)
                 B.buffer_store(q, grown, [vi, vh * head_dim + at])
@@ -170,14 +228,16 @@ def rope_append(shape: Heads, page_size: int, kv_dtype: str, context: int) -> An
             reads_all(*given, table)
             span = (slice(0, f.pages), vh, slice(0, page_size), slice(0, head_dim))
             B.writes(keys[span], values[span])
-            page, slot = table[(pos + vi) // page_size], (pos + vi) % page_size
+            pos = places.before(vi)
+            page, slot = places.page(vi, (pos + vi) // page_size), (pos + vi) % page_size
             base = (heads + kv_heads + vh) * head_dim
             for value, at in turning.pair(vi, vh, vd, heads, pos):
                 for buffer, stored in ((keys, value), (values, qkv[vi, base + at])):
                     B.buffer_store(buffer, B.Cast(DTYPES[kv_dtype], stored), [page, vh, slot, at])
 
     attrs = {"context": context, "page_size": page_size, "kv_dtype": kv_dtype}
-    return operator("rope_append", shape.attrs | attrs, build)
+    name, attrs = _named("rope_append", shape.attrs | attrs, batch)
+    return operator(name, attrs, build)
 
 
 @functools.cache
@@ -191,6 +251,7 @@ def attention(
     scale: float,
     *,
     softcap: float = 0.0,
+    batch: Batch | None = None,
 ) -> Any:
     """Causal grouped-query attention over the paged cache, by the online softmax.
 
@@ -202,14 +263,15 @@ def attention(
     group, width = heads // kv_heads, heads * head_dim
 
     def build(f: Function) -> None:
-        q, table = f.tensor((f.n, width)), f.tensor((f.pages,), "i32")
+        q, table = f.tensor((f.n, width)), _table(f, batch)
         cache = (f.pages, kv_heads, page_size, head_dim)
         keys, values = f.tensor(cache, kv_dtype), f.tensor(cache, kv_dtype)
-        pos, out = f.position(), f.tensor((f.n, width))
+        places, out = _places(f, table, batch), f.tensor((f.n, width))
         with B.grid(f.n, heads) as (i, h), B.sblock("attention"):
             vi, vh = B.axis.remap("SS", [i, h])
             reads_all(q, table, keys, values)
             B.writes(out[vi, 0:width])
+            pos = places.before(vi)
             # state: the largest score so far, the sum of weights, this score, the rescaling.
             acc, state = local(head_dim), local(4)
             B.buffer_store(state, B.float32(-3.0e38), [0])
@@ -218,7 +280,7 @@ def attention(
                 B.buffer_store(acc, B.float32(0), [d])
             with B.serial(0, B.min(pos + vi + 1, FAR if window == 0 else window)) as back:
                 at = pos + vi - back
-                page, slot = table[at // page_size], at % page_size
+                page, slot = places.page(vi, at // page_size), at % page_size
 
                 def element(buffer: Any, d: Any) -> Any:
                     return B.Cast("float32", buffer[page, vh // group, slot, d])
@@ -243,4 +305,5 @@ def attention(
         "window": window,
     }
     attrs |= {"page_size": page_size, "kv_dtype": kv_dtype, "scale": scale}
-    return operator("attention", attrs | options(softcap=softcap), build)
+    name, attrs = _named("attention", attrs | options(softcap=softcap), batch)
+    return operator(name, attrs, build)

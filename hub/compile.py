@@ -15,6 +15,7 @@ from runtime.progress import OnProgress, Progress, ignore_progress
 from .backend import Backend, WebGpu
 from .cpu import backend as processor
 from .families import FAMILIES, Family
+from .families.decoder import DECODE_BATCH
 from .families.family import Module, ModuleShape
 from .kernels import PROFILES, Op
 from .linearize import PlanBuilder
@@ -50,6 +51,8 @@ BESIDE_THE_DRAW = {
 }
 """Entries of one kernel that work on the logits before or after a draw: what each binds."""
 PAGE_SIZE = 16
+SEATS = 8
+"""Sequences that are decoded together at most: for each there are logits."""
 PREFILL_CHUNK = 512
 """Tiles enough to fill a large GPU; a slow one is given less at a time (`runtime/pace.py`)."""
 SOFTWARE_PREFILL_CHUNK = 64
@@ -93,6 +96,7 @@ def compile_plans(
             page_size=page_size,
             prefill_chunk=kind.chunk(prefill_chunk, context, small=backend.small),
             kv_dtype=backend.kv_dtype,
+            seats=SEATS,
             embedding=embedding,
         )
         compiler = kind(model_id, reader, parsed, scheme, shape, backend)
@@ -135,6 +139,7 @@ class _Compiler:
             module = self._packed(module)
         builder = self._lowered(module, bounds, library=library)
         self._add_sampling(builder)
+        self._add_rows(builder)
         self._add_synthesis(builder)
         packed = tuple(name for name in PACKED if name in builder.entries)
         buffers = self._buffers(module, builder)
@@ -142,7 +147,7 @@ class _Compiler:
 
     def _lowered(self, module: Module, bounds: Mapping[str, int], *, library: bool) -> PlanBuilder:
         """The module's entries as dispatches."""
-        lowered = lower_graph(module.ir, self.backend.target, bounds)
+        lowered = lower_graph(module.ir, self.backend.target, bounds, module.bounds)
         builder = PlanBuilder(lambda op: None, self.backend.lower)
         for suffix, kernels in self.backend.libraries.items():
             builder.library = kernels if library else builder.library
@@ -153,7 +158,8 @@ class _Compiler:
     def _buffers(self, module: Module, builder: PlanBuilder) -> tuple[Buffer, ...]:
         weights = weight_buffers(self.specs, self.scheme)
         scratch = tuple(builder.buffers.values())
-        return (*weights, *module.caches, *scratch, *self._io_buffers())
+        rows = self._row_buffers() if DECODE_BATCH in module.inputs else ()
+        return (*weights, *module.caches, *scratch, *self._io_buffers(), *rows)
 
     def _packed(self, module: Module) -> Module:
         """`module` with further ways to decode: rows handed on packed, as floats or integers."""
@@ -207,6 +213,16 @@ class _Compiler:
         for name, beside in BESIDE_THE_DRAW.items():
             builder.add_entry(name, (), [(Op(name, {"vocab": vocab}), beside)])
 
+    def _add_rows(self, builder: PlanBuilder) -> None:
+        """What decoding several sequences together needs besides."""
+        if DECODE_BATCH not in builder.entries:
+            return
+        vocab = self.config.vocab_size
+        logits = Op("copy_words", {"words": vocab, "source": "row", "target": ""})
+        token = Op("copy_words", {"words": 1, "source": "", "target": "row"})
+        builder.add_entry("row_logits", ("row",), [(logits, ("batch_logits", "logits"))])
+        builder.add_entry("row_token", ("row",), [(token, ("token", "batch_tokens"))])
+
     def _add_synthesis(self, builder: PlanBuilder) -> None:
         calls = []
         for spec in self.specs:
@@ -230,6 +246,14 @@ class _Compiler:
             Buffer("logprobs", "io", "u32", Expr(RECORD_NBYTES)),
             Buffer("bias", "io", "u32", Expr(BIAS_NBYTES)),
             Buffer("token_mask", "io", "u32", Expr(4 * -(-vocab // 32))),
+        )
+
+    def _row_buffers(self) -> tuple[Buffer, ...]:
+        words = SEATS * (1 + self.shape.pages)
+        return (
+            Buffer("batch_tokens", "io", "i32", Expr(4 * SEATS)),
+            Buffer("batch_table", "io", "i32", Expr(4 * words)),
+            Buffer("batch_logits", "io", "f32", Expr(4 * SEATS * self.config.vocab_size)),
         )
 
 

@@ -15,7 +15,7 @@ from tvm import relax, tirx
 from tvm.relax.frontend.nn import Tensor, op
 
 from . import attention_operators, operators
-from .attention_operators import Heads
+from .attention_operators import Batch, Heads
 from .schemes import Schemes
 from .weight_specs import WeightSpec
 
@@ -139,10 +139,14 @@ def _gelu_tanh(x: Tensor) -> Tensor:
     return op.gelu(x, approximate="tanh")
 
 
-def add_positions(x: Tensor, table: Tensor, pos: Any) -> Tensor:
-    """x f32[n, cols] plus the rows of a table f32[rows, cols] from `pos` on."""
-    func = operators.add_positions(table.shape[0], x.shape[1])
-    args = [x, table, relax.ShapeExpr([pos])]
+def add_positions(x: Tensor, table: Tensor, step: Step) -> Tensor:
+    """x f32[n, cols] plus the rows of a table f32[rows, cols] for the positions of the tokens."""
+    if step.batch is None:
+        func = operators.add_positions(table.shape[0], x.shape[1])
+        args = [x, table, relax.ShapeExpr([step.pos])]
+    else:
+        func = operators.add_positions_rows(table.shape[0], x.shape[1], step.batch.words)
+        args = [x, table, step.page_table]
     return op.tensor_ir_op(func, "add_positions", args, Tensor.placeholder(x.shape, F32))
 
 
@@ -159,6 +163,8 @@ class Step:
     pos: Any
     """Symbolic: tokens already cached."""
     page_table: Tensor
+    batch: Batch | None = None
+    """Where tokens are of sequences of their own: `pos` is None then, and `page_table` theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +190,21 @@ def attend(
     attention: Attention,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Rope, append to the paged cache, causal attention: qkv -> (f32[n, heads*D], cache)."""
-    n, pages, heads = qkv.shape[0], step.page_table.shape[0], attention.heads
+    n, pages, heads = qkv.shape[0], cache[0].shape[0], attention.heads
     query = Tensor.placeholder((n, heads.heads * heads.head_dim), F32)
-    pos = relax.ShapeExpr([step.pos])
+    pos = [relax.ShapeExpr([step.pos])] if step.batch is None else []
     tables = () if attention.rope is None else (attention.rope,)
     args = [qkv, *tables, *attention.gains, step.page_table, *cache]
     q, k, v = op.tensor_ir_inplace_op(
         attention_operators.rope_append(
-            heads, layout.page_size, layout.dtype, tables[0].shape[0] if tables else 0
+            heads,
+            layout.page_size,
+            layout.dtype,
+            tables[0].shape[0] if tables else 0,
+            step.batch,
         ),
         "rope_append",
-        [*args, pos],
+        [*args, *pos],
         [-1, len(args) - 2, len(args) - 1],
         [query, layout.placeholder(pages), layout.placeholder(pages)],
     )
@@ -208,9 +218,10 @@ def attend(
             attention.window,
             attention.scale,
             softcap=attention.softcap,
+            batch=step.batch,
         ),
         "attention",
-        [q, step.page_table, k, v, pos],
+        [q, step.page_table, k, v, *pos],
         query,
     )
     return out, (k, v)

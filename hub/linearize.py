@@ -29,6 +29,8 @@ from .tvm_kernels import Lowered, lower, read_expr
 Library = Callable[[Op], LibraryKernel | KernelSequence | None]
 Lowering = Callable[[str, tirx.PrimFunc, Mapping[str, Expr]], Lowered]
 SYMBOLS = ("n", "pos", "pages", "texts", "slot")
+FOR_FEW = ("matmul", "gate_up")
+"""Operators that are told how many rows there are at most, where those are few."""
 SHORT = {name: short for short, name in DTYPES.items()}
 
 
@@ -50,11 +52,12 @@ class PlanBuilder:
     ) -> None:
         """Every entry of a lowered Relax module, under its name and `suffix`; `bounds` are the
         largest values of its symbols."""
-        self.bounds = bounds
         for name in module.inputs:
-            walker = _Walker(self, name, suffix, module, ir, bounds)
+            self.bounds = {**bounds, **module.bounds.get(name, {})}
+            walker = _Walker(self, name, suffix, module, ir, self.bounds)
             steps = walker.walk()
             self.entries[name + suffix] = Entry(_symbols(name), tuple(steps))
+        self.bounds = bounds
 
     def add_entry(
         self, name: str, symbols: tuple[str, ...], calls: Sequence[tuple[Op, tuple[str, ...]]]
@@ -124,6 +127,7 @@ class _Walker:
         self.function = ir[entry]
         self.values: dict[Any, Any] = {}
         self.outputs = module.outputs[entry]
+        self.few = module.bounds.get(entry, {}).get("n")
         self.symbols = {name: Expr(name) for name in SYMBOLS}
         self.steps: list[Step] = []
         for param, name in zip(self.function.params, module.inputs[entry], strict=True):
@@ -221,7 +225,10 @@ class _Walker:
         n = symbols.get("n", Expr(1)).value
         if symbols.get("pos", Expr("pos")) != Expr("pos") or n not in (1, "n"):
             return None
-        return self.builder.library(Op(str(func.attrs[OP_ATTR]), {**attrs, "n": n}))
+        op = str(func.attrs[OP_ATTR])
+        if self.few is not None and op in FOR_FEW:
+            attrs["few"] = self.few
+        return self.builder.library(Op(op, {**attrs, "n": n}))
 
     def _bind_symbols(self, func: tirx.PrimFunc, args: Any) -> dict[str, Expr]:
         """What each symbolic dimension and scalar parameter of `func` is in this call."""
@@ -267,6 +274,8 @@ def _symbols(entry: str) -> tuple[str, ...]:
     """What an entry needs to know."""
     if entry == "encode":
         return ("n", "texts")
+    if entry == "decode_batch":
+        return ("n",)
     if entry in ("save", "restore"):
         return ("pos", "slot")
     return ("n", "pos") if entry.startswith("prefill") else ("pos",)

@@ -85,6 +85,25 @@ def add_positions(rows: int, cols: int) -> Any:
 
 
 @functools.cache
+def add_positions_rows(rows: int, cols: int, words: int) -> Any:
+    """out[i] = x[i] + table[positions[i]]: each token of a sequence of its own.
+
+    (x f32[n, cols], table f32[rows, cols], positions i32[words], out f32[n, cols])
+    """
+
+    def build(f: Function) -> None:
+        x, table = f.tensor((f.n, cols)), f.tensor((rows, cols))
+        positions, out = f.tensor((words,), "i32"), f.tensor((f.n, cols))
+        with B.grid(f.n, cols) as (i, j), B.sblock("add_positions"):
+            vi, vj = B.axis.remap("SS", [i, j])
+            reads_all(x, table, positions)
+            B.writes(out[vi, vj])
+            B.buffer_store(out, x[vi, vj] + table[positions[vi], vj], [vi, vj])
+
+    return operator("add_positions_rows", {"rows": rows, "cols": cols}, build)
+
+
+@functools.cache
 def matmul(
     scheme: str,
     rows: int,

@@ -1,12 +1,13 @@
-"""The decoder shared by families of the Llama shape, as a Relax module with two entries.
+"""The decoder shared by families of the Llama shape, as a Relax module.
 
 `prefill`: tokens i32[n] from position pos; `decode`: one token. Both append to the KV cache and
-return the logits f32[1, vocab] of the last token.
+return the logits f32[1, vocab] of the last token. Where layers have a state, `save` and `restore`;
+where they have none, `decode_batch`: a token of each of n sequences, to f32[n, vocab].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,8 @@ from tvm import relax, tirx
 from tvm.relax.frontend.nn import Tensor
 
 from runtime.manifest import Task
-from runtime.plan import Buffer, Expr
 
-from ..attention_operators import Heads
+from ..attention_operators import Batch, Heads
 from ..errors import UnsupportedError
 from ..expert_layers import Mixture
 from ..layers import (
@@ -31,12 +31,16 @@ from ..layers import (
     layer_norm,
     rms_norm,
 )
-from ..operators import DTYPES
+from ..linear_layers import DeltaNet, apply_gates, without_gates
 from ..schemes import Schemes
 from ..weight_specs import WeightSpec
 from .config import HARMLESS, DecoderConfig
 from .family import Module, ModuleShape, Reader
+from .held import PAGES, Held, cache_layout, held_by
+from .states import MOVES, add_move, variable
 from .weights import decoder_weights
+
+DECODE_BATCH = "decode_batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +79,33 @@ class DecoderFamily:
 def build_module(
     config: DecoderConfig, specs: tuple[WeightSpec, ...], scheme: Schemes, shape: ModuleShape
 ) -> Module:
-    """Both entries, with the plan buffer behind every parameter and result."""
-    layout = CacheLayout(config.kv_heads, shape.page_size, config.head_dim, shape.kv_dtype)
-    caches = tuple(f"kv.{i}.{part}" for i in range(config.layers) for part in ("k", "v"))
+    """Every entry, with the plan buffer behind every parameter and result."""
+    layout, layers = cache_layout(config, shape), held_by(config, shape)
+    held = [item for items in layers for item in items]
     weights = [tensor for spec in specs for tensor in spec.tensors(scheme)]
     builder = relax.BlockBuilder()
     inputs, outputs = {}, {}
-    for entry, tokens in (("prefill", "tokens"), ("decode", "token")):
-        params = _Parameters(entry, tokens, layout, caches, weights)
+    states = [item for item in held if PAGES not in item.dims]
+    batch = Batch(shape.seats, shape.pages) if shape.seats and not states else None
+    entries: list[tuple[str, str, Batch | None]]
+    entries = [("prefill", "tokens", None), ("decode", "token", None)]
+    entries += [(DECODE_BATCH, "batch_tokens", batch)] if batch else []
+    for entry, tokens, rows in entries:
+        params = _Parameters(entry, tokens, held, weights, rows)
         with builder.function(entry, params.variables):
             with builder.dataflow():
                 decoder = Decoder(config, specs, scheme, layout, params.tensors, shape.context)
-                results = decoder.forward(
-                    params.tensors[tokens], params.step(), [params.tensors[c] for c in caches]
-                )
+                caches = [tuple(params.tensors[item.name] for item in items) for items in layers]
+                results = decoder.forward(params.tensors[tokens], params.step(), caches)
                 output = builder.emit_output(relax.Tuple([result._expr for result in results]))
             builder.emit_func_output(output)
         inputs[entry] = params.names
-        outputs[entry] = ("logits", *caches)
-    return Module(builder.get(), inputs, outputs, _cache_buffers(layout, caches))
+        outputs[entry] = ("batch_logits" if rows else "logits", *(item.name for item in held))
+    for entry in MOVES if states else ():
+        inputs[entry] = add_move(builder, entry, states)
+        outputs[entry] = tuple(item.name for item in states)
+    bounds = {DECODE_BATCH: {"n": batch.seats}} if batch else {}
+    return Module(builder.get(), inputs, outputs, tuple(item.buffer() for item in held), bounds)
 
 
 class _Parameters:
@@ -103,23 +115,23 @@ class _Parameters:
         self,
         entry: str,
         tokens: str,
-        layout: CacheLayout,
-        caches: tuple[str, ...],
+        held: Sequence[Held],
         weights: list[tuple[str, Any, tuple[int, ...]]],
+        batch: Batch | None,
     ) -> None:
-        n = tirx.Var("n", "int64") if entry == "prefill" else 1
+        n = 1 if entry == "decode" else tirx.Var("n", "int64")
         pages = tirx.Var("pages", "int64")
-        self.pos = tirx.Var("pos", "int64")
-        self._variables = {
-            tokens: _variable(tokens, (n,), "i32"),
-            "pos": relax.Var("pos", relax.ShapeType([self.pos])),
-            "page_table": _variable("page_table", (pages,), "i32"),
-        }
-        cache = (pages, layout.kv_heads, layout.page_size, layout.head_dim)
-        for name in caches:
-            self._variables[name] = _variable(name, cache, layout.dtype)
+        self.pos, self.batch = tirx.Var("pos", "int64"), batch
+        self._variables = {tokens: variable(tokens, (n,), "i32")}
+        if batch is None:
+            self._variables["pos"] = relax.Var("pos", relax.ShapeType([self.pos]))
+            self._variables["page_table"] = variable("page_table", (pages,), "i32")
+        else:
+            self._variables["batch_table"] = variable("batch_table", (batch.words,), "i32")
+        for item in held:
+            self._variables[item.name] = variable(item.name, item.shape(pages), item.dtype)
         for name, dtype, dims in weights:
-            self._variables[name] = _variable(name, dims, dtype)
+            self._variables[name] = variable(name, dims, dtype)
         self.tensors = {k: Tensor(_expr=v) for k, v in self._variables.items() if k != "pos"}
 
     @property
@@ -131,19 +143,9 @@ class _Parameters:
         return tuple(self._variables)
 
     def step(self) -> Step:
-        return Step(self.pos, self.tensors["page_table"])
-
-
-def _variable(name: str, dims: tuple[Any, ...], dtype: str) -> relax.Var:
-    return relax.Var(name.replace(".", "_"), relax.TensorType(dims, DTYPES[dtype]))
-
-
-def _cache_buffers(layout: CacheLayout, caches: tuple[str, ...]) -> tuple[Buffer, ...]:
-    size = layout.kv_heads * layout.page_size * layout.head_dim
-    size *= 4 if layout.dtype == "f32" else 2
-    nbytes = Expr(("*", Expr(size), Expr("pages")))
-    dtype: Any = layout.dtype
-    return tuple(Buffer(name, "kv", dtype, nbytes) for name in caches)
+        if self.batch is None:
+            return Step(self.pos, self.tensors["page_table"])
+        return Step(None, self.tensors["batch_table"], self.batch)
 
 
 class Decoder:
@@ -166,16 +168,18 @@ class Decoder:
             spec.name: Matrix(spec, scheme, tensors) for spec in specs if spec.kind == "matrix"
         }
 
-    def forward(self, tokens: Tensor, step: Step, caches: list[Tensor]) -> tuple[Tensor, ...]:
-        """(logits f32[1, vocab], every cache buffer)."""
+    def forward(
+        self, tokens: Tensor, step: Step, caches: list[tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """(logits f32[1, vocab], every buffer that the layers hold)."""
         x = self.matrices["embedding"].embed(tokens, self.config.embedding_scale)
         if "positions" in self.matrices:
-            x = add_positions(x, self.tensors["positions.w"], step.pos)
+            x = add_positions(x, self.tensors["positions.w"], step)
         results: list[Tensor] = []
         for index in range(self.config.layers):
-            x, cache = self.layer(index, x, step, (caches[2 * index], caches[2 * index + 1]))
+            x, cache = self.layer(index, x, step, caches[index])
             results += cache
-        x = x if x.shape[0] == 1 else last_row(x)
+        x = x if x.shape[0] == 1 or step.batch is not None else last_row(x)
         head = self.matrices.get("lm_head", self.matrices["embedding"])
         logits = head.multiply(self.norm("norm", x), softcap=self.config.logit_cap)
         return (logits, *results)
@@ -226,18 +230,46 @@ class Decoder:
         )
 
     def layer(
-        self, index: int, x: Tensor, step: Step, cache: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, index: int, x: Tensor, step: Step, cache: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One block: x f32[n, hidden] -> (x, cache)."""
-        name, matrices = f"layers.{index}", self.matrices
+        name = f"layers.{index}"
         normed = self.norm(f"{name}.input_norm", x)
-        qkv = matrices[f"{name}.qkv"].multiply(normed)
-        attended, cache = attend(qkv, step, cache, self.layout, self.attention(index))
+        attended, cache = self.attend(index, normed, step, cache)
         joined = self.join(f"{name}.output", f"{name}.output_norm", attended, x)
         source = x if self.config.parallel else joined
         shared = self.config.parallel and f"{name}.post_norm" not in self.tensors
         hidden = normed if shared else self.norm(f"{name}.post_norm", source)
         return self.feed_forward(index, hidden, joined), cache
+
+    def attend(
+        self, index: int, normed: Tensor, step: Step, cache: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What layer `index` attends to, or remembers, and what it then holds."""
+        name, config = f"layers.{index}", self.config
+        first, second = cache
+        if config.recurrent(index):
+            return self.delta_net(name).forward(normed, step.pos, (first, second))
+        qkv = self.matrices[f"{name}.qkv"].multiply(normed)
+        attention = self.attention(index)
+        if not config.query_gates:
+            return attend(qkv, step, (first, second), self.layout, attention)
+        plain = without_gates(qkv, config.heads, config.head_dim)
+        attended, held = attend(plain, step, (first, second), self.layout, attention)
+        return apply_gates(attended, qkv, config.heads, config.head_dim), held
+
+    def delta_net(self, name: str) -> DeltaNet:
+        """The layer of that name, which remembers."""
+        assert self.config.recurrence is not None, name
+        return DeltaNet(
+            shape=self.config.recurrence.shape,
+            mixer=self.matrices[f"{name}.mixer"],
+            rates=self.matrices[f"{name}.rates"],
+            decays=self.tensors[f"{name}.decays"],
+            conv=self.tensors[f"{name}.conv"],
+            gain=self.tensors[f"{name}.heads_norm"],
+            eps=self.config.norm_eps,
+        )
 
     def feed_forward(self, index: int, hidden: Tensor, residual: Tensor) -> Tensor:
         """residual + the feed-forward part of a layer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 from runtime.manifest import Embedding, Task
@@ -56,7 +56,8 @@ class Family(Protocol):
         ...
 
     def module(self, config: Any, scheme: Schemes, shape: ModuleShape) -> Module:
-        """Relax functions `prefill` and `decode`; for the task "embedding", `encode`."""
+        """Relax functions `prefill`, `decode` and `decode_batch`; for the task "embedding",
+        `encode`."""
         ...
 
 
@@ -68,8 +69,15 @@ class ModuleShape:
     page_size: int
     prefill_chunk: int
     kv_dtype: str
+    seats: int = 0
+    """Sequences to be decoded together; with 0 there is no entry for it."""
     embedding: Embedding | None = None
     """How texts become vectors, where that is the task."""
+
+    @property
+    def pages(self) -> int:
+        """Of the KV cache, that hold the context."""
+        return -(-self.context // self.page_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,8 @@ class Module:
     inputs: Mapping[str, tuple[str, ...]]
     outputs: Mapping[str, tuple[str, ...]]
     caches: tuple[Buffer, ...]
+    bounds: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By function: the largest values of symbols, where others than the plan's."""
 
 
 class Reader:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from runtime.plan import Expr
 
 from .attention_tiles import tile_attention
-from .decode_attention import cache_values, enables, largest_divisor, split_attention
+from .decode_attention import (
+    batch_values,
+    cache_values,
+    enables,
+    largest_divisor,
+    split_attention,
+)
 from .kernel import KernelSequence, LibraryKernel, Op, Profile, symbols
 from .template import render
 
@@ -19,12 +25,13 @@ def attention(op: Op, profile: Profile) -> LibraryKernel | KernelSequence:
 
     `window` > 0 limits a token to that many positions including its own. For one token a GPU
     splits the keys over workgroups and merges what they found (arXiv 2205.14135), unless scores
-    are held within a `softcap`.
+    are held within a `softcap`. `attention_rows` is for tokens of different sequences: see
+    `attention_operators.Batch`.
     """
-    values = cache_values(op, profile)
+    values = cache_values(op, profile) | batch_values(op)
     values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
     values |= {"softcap": f"{op.number('softcap'):.9e}" if "softcap" in op.attrs else ""}
-    if op.dynamic and not profile.software:
+    if op.dynamic and not profile.software and not values["seats"]:
         return tile_attention(op, profile, values)
     if profile.software or values["softcap"]:
         return _whole(op, profile, values)
@@ -41,9 +48,9 @@ def _whole(op: Op, profile: Profile, values: dict[str, object]) -> LibraryKernel
         values=values,
         grid=(Expr(op.integer("heads") // shape["group"]), op.tokens, Expr(1)),
         writes=(4,),
-        uniforms=symbols("pos"),
+        uniforms=() if values["seats"] else symbols("pos"),
         enables=enables(values),
-        any_n=profile.software,
+        any_n=profile.software or bool(values["seats"]),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from runtime.plan import Expr
 
-from .kernel import KernelSequence, Op, Profile, symbols
+from .kernel import KernelSequence, Op, Profile, symbols, times
 from .template import render
 
 BLOCKS = {4: 32, 8: 16}
@@ -25,7 +25,7 @@ def decode_attention(op: Op, profile: Profile) -> KernelSequence:
     qkv f32[1, (H+2KV)*D], rope f32[context, D], page_table, k_cache, v_cache, packed row of H*D
     columns under `encoding`.
     """
-    values = cache_values(op, profile)
+    values = cache_values(op, profile) | batch_values(op)
     values |= {"window": op.integer("window"), "scale": f"{op.number('scale'):.9e}"}
     return split_attention(op, profile, values, encoding=op.text("encoding"))
 
@@ -39,7 +39,8 @@ def split_attention(
     `attention`.
     """
     heads, head_dim, fused = op.integer("heads"), op.integer("head_dim"), bool(encoding)
-    assert not op.dynamic and op.integer("page_size") % 2 == 0, op
+    rows = bool(values["seats"])
+    assert op.dynamic == rows and op.integer("page_size") % 2 == 0, op
     assert head_dim % 8 == 0 or not fused, op
     shape = _shape(heads, op.integer("kv_heads"), head_dim // 4)
     splits = shape["splits"]
@@ -48,9 +49,9 @@ def split_attention(
         profile,
         template="attention_split",
         values={**values, **shape, "fused": fused, "ahead": _ahead(shape, str(values["kv"]))},
-        grid=(Expr(heads // shape["group"]), Expr(splits), Expr(1)),
+        grid=(Expr(heads // shape["group"]), Expr(splits), op.tokens),
         writes=(3, 4, 5, 6) if fused else (4, 5),
-        uniforms=symbols("pos"),
+        uniforms=() if rows else symbols("pos"),
         enables=enables(values),
         part="split",
     )
@@ -65,9 +66,9 @@ def split_attention(
             "slices": 128 // shape["quads"],
             "encoding": encoding,
         },
-        grid=(Expr(heads), Expr(1), Expr(1)),
+        grid=(Expr(heads), op.tokens, Expr(1)),
         writes=(2,),
-        uniforms=symbols("pos"),
+        uniforms=() if rows else symbols("pos"),
         part="merge",
     )
     arguments = 6 if fused else 5
@@ -75,10 +76,14 @@ def split_attention(
     return KernelSequence(
         (
             (share, (*range(arguments - 1), sums, stats)),
-            (merge, (sums, stats, arguments - 1)),
+            (merge, (sums, stats, arguments - 1, *([1] if rows else []))),
         ),
-        (splits * heads * head_dim * 4, splits * heads * 8),
+        tuple(_of_rows(op, size) for size in (splits * heads * head_dim * 4, splits * heads * 8)),
     )
+
+
+def _of_rows(op: Op, nbytes: int) -> int | Expr:
+    return times(op.tokens, nbytes) if op.dynamic else nbytes
 
 
 def _shape(heads: int, kv_heads: int, quads: int) -> dict[str, int]:
@@ -127,6 +132,12 @@ def cache_values(op: Op, profile: Profile) -> dict[str, object]:
     assert op.integer("head_dim") % 4 == 0 and op.integer("heads") % op.integer("kv_heads") == 0
     keys = ("heads", "kv_heads", "head_dim", "page_size")
     return {"kv": kv} | {key: op.integer(key) for key in keys}
+
+
+def batch_values(op: Op) -> dict[str, int]:
+    """How many sequences the tokens may be of, and the most pages of one; 0 where it is one."""
+    rows = op.name.endswith("_rows")
+    return {"seats": op.integer("seats") if rows else 0, "row_pages": op.integer("stride", 0)}
 
 
 def enables(values: Mapping[str, object]) -> tuple[str, ...]:

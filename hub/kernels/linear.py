@@ -26,6 +26,9 @@ SOFTWARE_ROWS = {False: 8, True: 4}
 longer."""
 
 
+FEW_TOKENS = 2
+"""Tokens of different sequences that a thread carries: more cost two of them too much."""
+SOFTWARE_FEW_ROWS = 8
 ACTIVATIONS = ("", "silu", "gelu_tanh", "gelu", "relu")
 
 MANY_ROWS = 32768
@@ -43,6 +46,11 @@ class _Shape:
     groups: int
     start: int
     out_cols: int
+
+    @property
+    def few(self) -> bool:
+        """Whether the rows are a few tokens, each of a sequence of its own."""
+        return "few" in self.op.attrs
 
     @property
     def bias(self) -> bool:
@@ -116,7 +124,7 @@ def _linear(shape: _Shape, profile: Profile) -> LibraryKernel | KernelSequence:
     assert shape.op.integer("cols") % GROUP == 0, shape.op
     if profile.software:
         return _rows(shape, profile)
-    if not shape.op.dynamic:
+    if not shape.op.dynamic or shape.few:
         return _vector(shape, profile)
     if profile.matrix:
         return matrix_product(
@@ -133,7 +141,10 @@ def _linear(shape: _Shape, profile: Profile) -> LibraryKernel | KernelSequence:
 def _rows(shape: _Shape, profile: Profile) -> LibraryKernel:
     tokens = SOFTWARE_TOKENS if shape.op.dynamic else 1
     rows = SOFTWARE_ROWS[shape.op.dynamic] // (2 if shape.gated else 1)
+    if shape.few:
+        tokens, rows = FEW_TOKENS, SOFTWARE_FEW_ROWS // (2 if shape.gated else 1)
     values = {
+        "few": shape.few,
         "tokens": tokens,
         "rows": rows,
         "sums": rows * (2 if shape.gated else 1),
@@ -162,14 +173,17 @@ def _tile(shape: _Shape, profile: Profile) -> LibraryKernel:
 
 def _vector(shape: _Shape, profile: Profile) -> LibraryKernel:
     rows, lanes, teams = _vector_tile(shape)
+    tokens = FEW_TOKENS if shape.few else 1
     values = {
         "subgroups": profile.subgroups,
         "rows": rows,
-        "lanes": lanes,
+        "lanes": max(lanes, rows * tokens),
         "teams": teams,
         "sums": rows * (2 if shape.gated else 1),
+        "tokens": tokens,
     }
-    grid = folded(ceil_div(Expr(shape.outputs), rows * teams))
+    across, down, _ = folded(ceil_div(Expr(shape.outputs), rows * teams))
+    grid = (across, down, ceil_div(shape.op.tokens, tokens))
     enables = ("subgroups",) if profile.subgroups else ()
     return _render(shape, profile, "linear_vector", values, grid, enables)
 

@@ -2,13 +2,15 @@
 
 Caches are [pages, kv_heads, page_size, head_dim] of f32 or f16; position p lies in page
 `page_table[p // page_size]`, slot `p % page_size`. Token i of a call has position pos + i.
+
+`rope_append_rows` is for tokens of different sequences: see `attention_operators.Batch`.
 """
 
 from __future__ import annotations
 
 from runtime.plan import Expr
 
-from .decode_attention import cache_values, enables
+from .decode_attention import batch_values, cache_values, enables
 from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
 from .template import render
 
@@ -29,6 +31,7 @@ def rope_append(op: Op, profile: Profile) -> LibraryKernel:
         "table": op.integer("table", head_dim),
         "growth": f"{op.number('growth'):.9e}" if "growth" in op.attrs else "",
         "every": op.integer("every", 1),
+        **batch_values(op),
     }
     if "qk_norm" in op.attrs:
         return _normed(op, profile, values)
@@ -44,7 +47,7 @@ def rope_append(op: Op, profile: Profile) -> LibraryKernel:
         values=values | {"threads": threads, "first": first},
         grid=folded(ceil_div(pairs, threads)),
         writes=(2 + first, 3 + first, 4 + first),
-        uniforms=symbols("n", "pos") if op.dynamic else symbols("pos"),
+        uniforms=symbols(*(["n"] if op.dynamic else []), *([] if values["seats"] else ["pos"])),
         enables=enables(values),
     )
 
@@ -65,7 +68,7 @@ def _normed(op: Op, profile: Profile, values: dict[str, object]) -> LibraryKerne
         values=values,
         grid=(Expr(op.integer("heads") + 2 * op.integer("kv_heads")), op.tokens, Expr(1)),
         writes=(5, 6, 7),
-        uniforms=symbols("pos"),
+        uniforms=() if values["seats"] else symbols("pos"),
         enables=enables(values),
         any_n=True,
     )

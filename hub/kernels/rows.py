@@ -1,4 +1,4 @@
-"""Kernels that work on rows of activations: norms, `add_positions` and `last_row`."""
+"""Kernels that work on rows of activations: norms, `add_positions`, `last_row`, `copy_words`."""
 
 from __future__ import annotations
 
@@ -49,17 +49,37 @@ def _threads(cols: int, profile: Profile) -> int:
 
 
 def add_positions(op: Op, profile: Profile) -> LibraryKernel:
-    """x f32[n, cols], table f32[rows, cols], out f32[n, cols]: x plus the rows from `pos` on."""
+    """x f32[n, cols], table f32[rows, cols], out f32[n, cols]: x plus the rows from `pos` on.
+
+    `add_positions_rows` has positions i32[n] before out: row i is the one of that position.
+    """
+    rows = op.name == "add_positions_rows"
     cols = op.integer("cols")
     assert cols % 4 == 0, op
     return render(
         op,
         profile,
         template="add_positions",
-        values={"quads": cols // 4},
+        values={"quads": cols // 4, "rows": rows},
         grid=folded(ceil_div(times(op.tokens, cols // 4), 64)),
-        writes=(2,),
-        uniforms=symbols("n", "pos") if op.dynamic else symbols("pos"),
+        writes=(3 if rows else 2,),
+        uniforms=symbols(*(["n"] if op.dynamic else []), *([] if rows else ["pos"])),
+    )
+
+
+def copy_words(op: Op, profile: Profile) -> LibraryKernel:
+    """given, out: `words` words of 32 bits, from row `row` of one to the start of the other: the
+    side named "row" is the one that has rows (`source` or `target`)."""
+    words = op.integer("words")
+    assert {op.text("source"), op.text("target")} == {"row", ""}, op
+    return render(
+        op,
+        profile,
+        template="copy_words",
+        values={"words": words, "from_row": op.text("source") == "row"},
+        grid=folded(ceil_div(Expr(words), 64)),
+        writes=(1,),
+        uniforms=symbols("row"),
     )
 
 

@@ -27,6 +27,7 @@ def other_ops(profile: Profile) -> list[Op]:
         ("matmul", product | {"epilogue": "none", "bias": True, "activation": "gelu_tanh"}),
     ]
     both = [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in calls]
+    both += row_ops(heads, turned, product)
     if profile.software:
         return both
     handed: Attrs = {"encoding": "i16", "scheme": "q4", "n": 1, "parts": "0:96", "epilogue": "none"}
@@ -35,6 +36,25 @@ def other_ops(profile: Profile) -> list[Op]:
     layer: Attrs = {"cols": 640, "eps": 1e-5, "encoding": "i16"}
     both.append(Op("pack_layer_norm", layer))
     return [*both, *(Op("packed_matmul", handed | {"activation": kind}) for kind in kinds)]
+
+
+def row_ops(heads: Attrs, turned: Attrs, product: Attrs) -> list[Op]:
+    """What decoding several sequences together asks for besides."""
+    seats: Attrs = {"seats": 4, "stride": 4, "n": "n"}
+    few: Attrs = {"few": 4, "n": "n"}
+    attends: Attrs = heads | {"window": 0, "scale": 0.25}
+    gated: Attrs = {"scheme": "q3", "rows": 192, "cols": 64, "activation": "silu"}
+    return [
+        Op("rope_append_rows", turned | seats),
+        Op("rope_append_rows", turned | seats | {"qk_norm": "head", "eps": 1e-5}),
+        Op("attention_rows", attends | seats),
+        Op("attention_rows", attends | seats | {"softcap": 30.0, "window": 20}),
+        Op("add_positions_rows", {"rows": 64, "cols": 96, "n": "n"}),
+        Op("copy_words", {"words": 96, "source": "row", "target": ""}),
+        Op("copy_words", {"words": 1, "source": "", "target": "row"}),
+        Op("matmul", product | few | {"epilogue": "add", "bias": True}),
+        Op("gate_up", gated | few),
+    ]
 
 
 def llama_ops(
