@@ -74,11 +74,12 @@ class Bridge:
                 return await api.load(argument, self._reporter(id), signal)
             case "info":
                 return await api.info()
-            case "chat" | "embeddings":
-                answer = api.chat if method == "chat" else api.embeddings
-                return await answer(argument, signal)
-            case "chat_stream" | "http":
-                stream = api.chat_stream if method == "chat_stream" else api.http
+            case "chat" | "completion" | "embeddings":
+                wholes = {"chat": api.chat, "completion": api.completion}
+                return await wholes.get(method, api.embeddings)(argument, signal)
+            case "chat_stream" | "completion_stream" | "http":
+                streams = {"chat_stream": api.chat_stream, "http": api.http}
+                stream = streams.get(method, api.completion_stream)
                 async with aclosing(stream(argument, signal)) as chunks:
                     async for text in chunks:
                         self._post("chunk", id, text)
