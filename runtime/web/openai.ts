@@ -66,7 +66,11 @@ export interface ChatCompletionChunk {
   readonly model: string;
   readonly choices: readonly {
     readonly index: number;
-    readonly delta: { readonly role?: "assistant"; readonly content?: string | null };
+    readonly delta: {
+      readonly role?: "assistant";
+      readonly content?: string | null;
+      readonly reasoning_content?: string;
+    };
     readonly finish_reason: FinishReason | null;
     readonly logprobs: null;
   }[];

@@ -10,6 +10,8 @@ export interface Message {
   readonly id: string;
   readonly role: "user" | "assistant";
   text: string;
+  /** What a model that reasons wrote before its answer. */
+  thinking?: string;
   /** "writing" while it streams; after a reload such an answer is "stopped". */
   state: "done" | "writing" | "stopped" | "failed";
   /** The model that wrote it. */

@@ -66,7 +66,7 @@ export class Transcript {
     item.append(make("span", { class: "sr" }, `${speaker}: `));
     if (own) item.append(message.text);
     const answer = own ? undefined : new AnswerView(make("div", { class: "answer" }));
-    if (answer) item.append(answer.element, make("div", { class: "message-foot" }));
+    if (answer) item.append(thoughts(), answer.element, make("div", { class: "message-foot" }));
     this.#list.append(item);
     this.#shown.push({ message, item, answer, state: undefined });
   }
@@ -126,14 +126,31 @@ export class Transcript {
 }
 
 /** False when more is to be rendered. */
-function renderMessage({ message, answer }: Shown): boolean {
+function renderMessage({ message, answer, item }: Shown): boolean {
   if (!answer) return true;
+  if (message.thinking) showThoughts(item, message.thinking, message.text === "");
   const waiting = answer.element.querySelector(".waiting");
   if (message.text) waiting?.remove();
   else if (message.state !== "writing") waiting?.remove();
   else if (!waiting) answer.element.append(dots());
   answer.grow(message.text);
   return answer.render();
+}
+
+/** Where a model's reasoning is shown: folded, and only once there is some. */
+function thoughts(): HTMLDetailsElement {
+  const text = make("p", { class: "thoughts-text" });
+  return make("details", { class: "thoughts", hidden: true }, make("summary", {}), text);
+}
+
+function showThoughts(item: HTMLElement, thinking: string, goesOn: boolean): void {
+  const details = find<HTMLDetailsElement>(".thoughts", item);
+  details.hidden = false;
+  find("summary", details).textContent = goesOn ? "Thinking" : "Thoughts before the answer";
+  const text = find(".thoughts-text", details);
+  const shown = text.textContent;
+  if (thinking.startsWith(shown)) text.append(thinking.slice(shown.length));
+  else text.textContent = thinking;
 }
 
 function dots(): HTMLElement {

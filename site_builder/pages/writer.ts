@@ -96,11 +96,18 @@ export class Writer {
       { signal },
     );
     for await (const chunk of stream) {
-      const added = chunk.choices[0]?.delta.content ?? "";
-      if (added) this.#grow(conversation, answer, added, times);
+      const { content, reasoning_content } = chunk.choices[0]?.delta ?? {};
+      if (reasoning_content) this.#think(conversation, answer, reasoning_content, times);
+      if (content) this.#grow(conversation, answer, content, times);
       if (times[0] !== undefined) answer.first_token_ms = times[0] - asked;
       if (chunk.usage) setSpeed(answer, chunk.usage.completion_tokens, times);
     }
+  }
+
+  #think(conversation: Conversation, answer: Message, added: string, times: number[]): void {
+    times.push(performance.now());
+    answer.thinking = (answer.thinking ?? "") + added;
+    this.#listener.changed(conversation);
   }
 
   #grow(conversation: Conversation, answer: Message, added: string, times: number[]): void {

@@ -41,6 +41,25 @@ def test_a_question_is_answered_with_progress_and_numbers(guest: Guest) -> None:
     expect(page.get_by_role("heading", name="Press guide")).to_be_hidden()
 
 
+def test_what_a_model_thinks_is_folded_away_kept_and_not_sent_again(guest: Guest) -> None:
+    guest.pretend(answer="Forty-two.", thinking="Six times seven, <b>surely</b>.")
+    page = guest.open_chat()
+    guest.ask("What is the answer?")
+    assert guest.wait_for_answer() == "Forty-two."
+    thoughts = page.locator(".thoughts")
+    expect(thoughts.locator("p")).to_be_hidden()
+    thoughts.get_by_text("Thoughts before the answer").click()
+    expect(thoughts.locator("p")).to_have_text("Six times seven, <b>surely</b>.")
+    expect(thoughts.locator("p")).to_be_visible()
+    page.reload()
+    page.locator(".thoughts summary").click()
+    expect(page.locator(".thoughts p")).to_have_text("Six times seven, <b>surely</b>.")
+    guest.ask("Why?")
+    expect(page.locator(".message")).to_have_count(4)
+    guest.wait_for_answer()
+    assert guest.requests()[-1]["messages"][1] == {"role": "assistant", "content": "Forty-two."}
+
+
 def test_the_whole_conversation_is_sent_each_time(guest: Guest) -> None:
     page = guest.open_chat()
     guest.ask("One")

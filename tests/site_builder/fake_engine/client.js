@@ -1,7 +1,7 @@
 /** The engine's surface with canned answers, for tests of the pages.
  *
  * A test chooses what happens by setting `globalThis.fakeEngine` before the page's scripts run:
- * {answer, pieces, delayMs, loadMs, failLoad, failOnce, failChat, failAfter, failCode}. `pieces` is
+ * {answer, thinking, pieces, delayMs, loadMs, failLoad, failOnce, failChat, failAfter, failCode}. `pieces` is
  * the number of characters in a chunk, words by default; without a delay it yields to the page
  * every 8 chunks, as messages from a worker would. Every request is recorded in
  * `globalThis.fakeEngineRequests`, and the engines that started are counted in
@@ -67,12 +67,16 @@ function chunk(model, delta, finish_reason = null, usage = undefined) {
 }
 
 async function* stream(request, signal) {
-  const { answer, delayMs, failAfter, failCode } = scenario();
+  const { answer, thinking, delayMs, failAfter, failCode } = scenario();
   const text = answer;
   const size = scenario().pieces;
   const pattern = size ? new RegExp(`[^]{1,${size}}`, "gu") : /\s*\S+|\s+$/g;
   const pieces = text.match(pattern) ?? [];
   let count = 0;
+  for (const piece of thinking?.match(/\s*\S+/g) ?? []) {
+    await sleep(delayMs, signal);
+    yield chunk(request.model, { reasoning_content: piece });
+  }
   try {
     for (const piece of pieces) {
       if (failAfter === count) throw fail(failCode);
