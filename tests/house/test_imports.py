@@ -17,7 +17,16 @@ MAY_IMPORT = {
     "publish": {"model_configs", "runtime"},
 }
 HOST_LIBRARIES = {
-    "runtime/native": {"wgpu", "wasmtime", "tokenizers", "numpy", "typer", "rich", "psutil"},
+    "runtime/native": {
+        "aiohttp",
+        "wgpu",
+        "wasmtime",
+        "tokenizers",
+        "numpy",
+        "typer",
+        "rich",
+        "psutil",
+    },
     "runtime/browser": {"js", "pyodide"},
     "runtime/web": {"jinja2", "markupsafe"},
 }
