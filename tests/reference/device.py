@@ -32,7 +32,7 @@ from hub.stream import press
 from runtime import codec
 from runtime.native.executor import WgpuExecutor
 from runtime.native.storage import FolderStorage
-from runtime.plan import Kernel, Plan
+from runtime.plan import STATE_RING, Kernel, Plan
 from runtime.progress import ignore_progress
 from runtime.weights import WeightIndex
 from tests.hub.kernels.matrix_emulation import emulated
@@ -79,16 +79,20 @@ async def main(out: Path, jobs: Path) -> None:
 
 async def run(job: Job, executor: WgpuExecutor, scratch: Path) -> dict[str, Any]:
     """`logits` f32[prompt, vocab] decoded one by one, `chunked` f32[ways, vocab], `tokens`; for
-    every other way to decode, `logits@ENTRY` and `tokens@ENTRY`. Tokens follow a prefill, as in a
+    every other way to decode, `logits@ENTRY` and `tokens@ENTRY`; for a model with a state,
+    `taken_up` f32[vocab]. Tokens follow a prefill, as in a
     conversation, whose last token is decoded once more for the logits of the entry."""
     answers = read_answers(job.model, job.scheme)
     plan, index, root = press_job(job, scratch)
     names = {e: "" if e == "decode" else f"@{e}" for e in decode_entries(plan, job)}
-    device = await load(executor, plan, index, root, ("prefill", "greedy", *names))
+    moves = ("save", "restore") if plan.recurrent else ()
+    device = await load(executor, plan, index, root, ("prefill", "greedy", *moves, *names))
     found = {}
     for entry, name in names.items():
         logits = [await device.decode(t, pos, entry) for pos, t in enumerate(answers.prompt)]
         found[f"logits{name}"] = np.stack(logits)
+    if plan.recurrent:
+        found["taken_up"] = await device.take_up_again(answers.prompt)
     ways = ways_to_cut(len(answers.prompt))
     found["chunked"] = np.stack([await device.prefill(answers.prompt, sizes) for sizes in ways])
     for entry, name in names.items():
@@ -186,11 +190,27 @@ class Device:
         """Logits of the last token of `prompt`, computed in chunks of `sizes`."""
         start = 0
         for size in sizes:
-            self._executor.write("tokens", _words(prompt[start : start + size]))
-            self._executor.submit(("prefill",), {"n": size, "pos": start})
+            self._prefill(prompt[start : start + size], start)
             start += size
         assert start == len(prompt)
         return await self._logits()
+
+    async def take_up_again(self, prompt: Sequence[int]) -> Array:
+        """Logits of the last token of `prompt`, whose first half was read, then other tokens in the
+        place of its second, and then that half from what was kept."""
+        half = len(prompt) // 2
+        kept = {"pos": half, "slot": 1}
+        await self.prefill(prompt[:half], [half])
+        self._executor.submit(("save",), kept)
+        # So many that they leave their state where the one wanted was.
+        self._prefill(prompt[:STATE_RING], half)
+        self._executor.submit(("restore",), kept)
+        self._prefill(prompt[half:], half)
+        return await self._logits()
+
+    def _prefill(self, tokens: Sequence[int], pos: int) -> None:
+        self._executor.write("tokens", _words(tokens))
+        self._executor.submit(("prefill",), {"n": len(tokens), "pos": pos})
 
     async def greedy(self, answers: Answers, entry: str) -> list[int]:
         """64 tokens that follow the logits there are, drawn on the device, several in flight."""

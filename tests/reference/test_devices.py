@@ -83,6 +83,7 @@ def rival_entries(job: Job) -> tuple[str, ...]:
 
 ALL = [(driver, job) for driver in DRIVERS for job in jobs_for(driver)]
 IDS = [f"{driver}-{job.key.replace('|', '-')}" for driver, job in ALL]
+RECURRENT = [(driver, job) for driver, job in ALL if job.model.startswith("tiny-qwen3.5")]
 RIVALS = [(driver, job, entry) for driver, job in ALL for entry in rival_entries(job)]
 RIVAL_IDS = [f"{driver}-{job.key.replace('|', '-')}-{entry}" for driver, job, entry in RIVALS]
 
@@ -144,6 +145,16 @@ def test_prefill_in_any_chunks_equals_decoding_one_by_one(
     errors = [relative_error(chunk, last) for chunk in found(results, driver, job, "chunked")]
     print(f"{driver} {job.key}: {max(errors):.1e}")
     assert max(errors) <= PREFILL_AGAINST_DECODE[job.variant]
+
+
+@pytest.mark.parametrize(("driver", "job"), RECURRENT, ids=[job.key for _, job in RECURRENT])
+def test_a_state_that_was_kept_is_taken_up_again(
+    results: dict[str, Any], driver: str, job: Job
+) -> None:
+    last = found(results, driver, job, "logits")[-1]
+    error = relative_error(found(results, driver, job, "taken_up"), last)
+    print(f"{driver} {job.key}: {error:.1e}")
+    assert error <= PREFILL_AGAINST_DECODE[job.variant]
 
 
 @pytest.mark.parametrize(("driver", "job", "entry"), RIVALS, ids=RIVAL_IDS)
