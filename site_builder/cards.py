@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.manifest import Loss, Variant
+from runtime.processor import is_for_processors
 
 from .hub import Model, Pressed
 
@@ -23,6 +24,9 @@ _FEATURES = {
     "chromium-experimental-subgroup-matrix": "subgroup matrices",
     "subgroup-matrix-f16-f32-16x16x16": "16 by 16 squares of 16-bit floats",
     "subgroup-size-32": "subgroups of 32",
+    "wasm": "the processor instead",
+    "wasm-simd128": "SIMD in WebAssembly",
+    "wasm-relaxed-simd": "relaxed SIMD",
 }
 
 
@@ -165,9 +169,11 @@ def _divergence(loss: Loss) -> str:
 
 
 def _features(variants: tuple[Variant, ...]) -> str:
-    """What the least demanding variant needs beyond WebGPU itself."""
-    needed = min((v.features for v in variants), key=len)
-    return ", ".join(feature_name(f) for f in needed) or "WebGPU, nothing optional"
+    """What the least demanding variant on WebGPU needs beyond that."""
+    graphics = [v.features for v in variants if not is_for_processors(v.features)]
+    needed = min(graphics, key=len, default=())
+    words = ", ".join(feature_name(f) for f in needed) or "WebGPU, nothing optional"
+    return f"{words}; or the processor" if len(graphics) < len(variants) else words
 
 
 def feature_name(feature: str) -> str:

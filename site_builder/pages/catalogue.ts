@@ -13,7 +13,7 @@ async function showDevice(): Promise<void> {
   const device = await findDevice();
   for (const line of document.querySelectorAll("[data-device]")) {
     line.textContent = deviceWords(device);
-    if (isDevice(device)) continue;
+    if (isDevice(device) && !device.software) continue;
     const help = new URL("webgpu/index.html", siteRoot()).href;
     if (location.href.split("#")[0] !== help) line.append(" ", make("a", { href: help }, "What to do"));
   }
@@ -22,7 +22,9 @@ async function showDevice(): Promise<void> {
 
 function showVerdict(model: ModelFacts, verdict: Verdict): void {
   if (verdict.kind !== "no") fitting.add(model.id);
-  const shape = { fits: "badge-good", tight: "badge-warn", no: "badge-bad" }[verdict.kind];
+  const shape = {
+    fits: "badge-good", slow: "badge-warn", tight: "badge-warn", no: "badge-bad",
+  }[verdict.kind];
   for (const badge of tagged("data-verdict", model.id)) {
     badge.textContent = verdict.words;
     badge.title = verdict.detail;

@@ -6,7 +6,7 @@ import { Composer } from "./composer.ts";
 import {
   type Conversation, Conversations, newConversation, newMessage, titleFrom,
 } from "./conversations.ts";
-import { findDevice, isDevice } from "./device.ts";
+import { deviceWords, findDevice, isDevice, judge } from "./device.ts";
 import { askName, confirmDelete } from "./dialogs.ts";
 import { find, recall, remember } from "./dom.ts";
 import { answerRequests } from "./endpoint.ts";
@@ -16,6 +16,7 @@ import { ConversationList } from "./list.ts";
 import { LoadingBar } from "./loading.ts";
 import { ModelSession } from "./model_session.ts";
 import { Problem } from "./problem.ts";
+import { ProcessorLine } from "./processor_line.ts";
 import { SettingsSheet } from "./settings.ts";
 import { Transcript } from "./transcript.ts";
 import { Welcome } from "./welcome.ts";
@@ -27,6 +28,7 @@ class Chat {
   readonly #conversations: Conversations;
   readonly #announcer = new Announcer(find("[data-announce]"));
   readonly #problem = new Problem();
+  readonly #processor = new ProcessorLine();
   readonly #welcome = new Welcome((question) => this.#send(question));
   readonly #session = new ModelSession({
     progress: (progress) => this.#loading.report(progress),
@@ -106,19 +108,18 @@ class Chat {
       this.#problem.show(new Trouble("storage", "This browser keeps nothing here (a private window, perhaps): conversations will be gone when you leave"));
     }
     await this.#refreshKept();
-    const device = await findDevice();
-    if (!isDevice(device)) return this.#showNoDevice(device.reason);
+    if (await this.#hasNoDevice()) return;
     // What is already here costs nothing to load: the first answer then comes sooner.
     if (this.#kept.has(this.#current.model) && !this.#writer.isWriting) await this.#prepare().catch(() => undefined);
   }
 
-  #showNoDevice(reason: "insecure" | "browser" | "adapter"): void {
-    const words = {
-      insecure: "This address is not secure. Open the site with https://, or on this computer as localhost",
-      browser: "A recent Chrome, Edge, Safari or Firefox has it",
-      adapter: "The browser has it but found no graphics card it may use",
-    };
-    this.#problem.show(new Trouble("no_webgpu", words[reason]));
+  /** Whether nothing here can run the model for want of WebGPU; says so. */
+  async #hasNoDevice(): Promise<boolean> {
+    const device = await findDevice();
+    const model = this.#model(this.#current.model);
+    if (isDevice(device) || (model && judge(model, device).kind !== "no")) return false;
+    this.#problem.show(new Trouble("no_webgpu", deviceWords(device)));
+    return true;
   }
 
   #model(id: string | undefined): ModelFacts | undefined {
@@ -205,6 +206,7 @@ class Chat {
       await this.#writer.hold(conversation, async () => {
         const engine = await this.#prepare(conversation.model);
         await this.#writer.write(engine, conversation, answer, this.#settings.values);
+        await this.#processor.show(engine, answer);
       });
     } catch (error) {
       await this.#fail(conversation, answer, Trouble.from(error));
@@ -241,7 +243,9 @@ class Chat {
     this.#load = load;
     if (shows) this.#loading.begin(model.name, this.#kept.has(id));
     try {
-      return await this.#session.ensure(id);
+      const engine = await this.#session.ensure(id);
+      if (shows) await this.#processor.show(engine);
+      return engine;
     } finally {
       // A load that another one has replaced must not hide that one's progress.
       if (this.#load === load) this.#loading.end();

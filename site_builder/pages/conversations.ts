@@ -18,6 +18,8 @@ export interface Message {
   model?: string;
   first_token_ms?: number;
   tokens_per_second?: number;
+  /** How many it took. */
+  tokens?: number;
 }
 
 export interface Conversation {

@@ -8,7 +8,7 @@ const LEADS: Readonly<Record<string, string>> = {
   device_lost: "The graphics card stopped answering.",
   integrity: "A downloaded piece was not what it should be.",
   network: "The download did not get through.",
-  no_webgpu: "This browser offers no WebGPU here, and the models need it.",
+  no_webgpu: "This model cannot run in this browser.",
   out_of_memory: "There is not enough memory for this model.",
   quota_exceeded: "The browser has no more room to keep this model.",
   unsupported_device: "This device cannot run this model.",

@@ -26,6 +26,11 @@ export function seconds(milliseconds: number): string {
   return `${value.toFixed(value < 1 ? 2 : value < 10 ? 1 : 0)} s`;
 }
 
+/** Words and numbers of a text, as people count them. */
+export function countWords(text: string): number {
+  return text.split(/\s+/).filter(Boolean).length;
+}
+
 /** 3.4, 41 tokens a second. */
 export function rate(tokensPerSecond: number): string {
   return tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0);
@@ -34,13 +39,13 @@ export function rate(tokensPerSecond: number): string {
 const STAGES: Readonly<Record<string, string>> = {
   registry: "Looking the model up",
   plan: "Reading its plan",
-  compile: "Preparing the graphics card",
+  compile: "Preparing the device",
   download: "Downloading",
   synthesize: "Making random weights",
-  upload: "Moving the model to the graphics card",
+  upload: "Moving the model into place",
   "self-test": "Checking that this device computes correctly",
   tune: "Finding the fastest way for this device",
-  fallback: "Trying another way: this device computes the first one wrongly",
+  fallback: "Trying another way: the first one is not for this device",
   ready: "Ready",
   bench: "Measuring",
   embed: "Computing, in tokens",

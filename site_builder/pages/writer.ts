@@ -139,6 +139,7 @@ function promptOf(conversation: Conversation, answer: Message, system: string | 
 
 /** Tokens a second between the first and the last that the page saw. */
 function setSpeed(answer: Message, tokens: number, times: readonly number[]): void {
+  answer.tokens = tokens;
   const elapsed = (times.at(-1) ?? 0) - (times[0] ?? 0);
   if (tokens > 1 && elapsed > 0) answer.tokens_per_second = ((tokens - 1) * 1000) / elapsed;
 }

@@ -22,6 +22,7 @@ from runtime.manifest import (
     Source,
     Variant,
 )
+from runtime.processor import SIMD, WEBASSEMBLY
 from runtime.weights import WEIGHTS_FORMAT, Chunk, Tensor, WeightIndex, blob_path
 
 LICENCE_TEXT = "Apache License\n<b>Version 2.0</b>, January 2004\n"
@@ -48,6 +49,8 @@ class FakeModel:
     synthetic: bool = False
     embedding: Embedding | None = None
     chunk: bytes = b"weights of a model that never runs\n\0"
+    for_processors: bool = False
+    """Whether there is a variant for the processor."""
 
 
 LARGE = FakeModel(
@@ -70,6 +73,7 @@ SMALL = FakeModel(
     weights_nbytes=76_000_000,
     suggestions=("Tell me a joke.",),
     chunk=b"weights of a third\n",
+    for_processors=True,
 )
 SHOWCASE = (FakeModel(), SMALL, LARGE)
 VECTORS = FakeModel(
@@ -123,6 +127,7 @@ def _manifest(root: Path, model: FakeModel, folder: str) -> Manifest:
     base = _variant(root, model, folder, "base", model.features)
     half = _variant(root, model, folder, "f16", (*model.features, "shader-f16"))
     software = _variant(root, model, folder, "software", model.features)
+    processor = _variant(root, model, folder, "cpu", (WEBASSEMBLY, SIMD))
     files = {
         "chat_template.jinja": b"{{ messages }}",
         "tokenizer.json": b'{"version":"1.0"}',
@@ -139,7 +144,7 @@ def _manifest(root: Path, model: FakeModel, folder: str) -> Manifest:
         licence=Licence(model.licence, model.licence, "https://example.org/licence", text),
         architecture=Architecture("llama", model.parameters, 6, 384, 6, 2, 64, 6000, model.context),
         quantization=Quantization("q4", 4.5, 0.0712),
-        variants=(half, base, software),
+        variants=(half, base, software, *((processor,) if model.for_processors else ())),
         weights=_put(root, f"{folder}/weights.json", _index(root, model).dumps().encode()),
         weights_nbytes=model.weights_nbytes,
         files={name: _put(root, f"{folder}/{name}", data) for name, data in files.items()},

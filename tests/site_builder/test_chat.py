@@ -190,7 +190,7 @@ def test_a_setting_that_makes_no_sense_is_named_and_not_sent(guest: Guest) -> No
 
 
 FAILURES = {
-    "no_webgpu": "offers no WebGPU",
+    "no_webgpu": "cannot run in this browser",
     "network": "did not get through",
     "quota_exceeded": "no more room",
     "device_lost": "stopped answering",
@@ -211,6 +211,20 @@ def test_a_failed_load_is_told_in_words_and_tried_again(guest: Guest, code: str)
     alert.get_by_role("button", name="Try again").click()
     assert guest.wait_for_answer() == "Hello from a fake."
     expect(alert).to_be_hidden()
+
+
+def test_answers_from_the_processor_say_so_and_how_fast(guest: Guest) -> None:
+    guest.pretend(answer=LONG, delayMs=5, processor={"reason": "no_webgpu"})
+    page = guest.open_chat()
+    line = page.locator("[data-processor]")
+    expect(line).to_be_hidden()
+    guest.ask("Hello")
+    guest.wait_for_answer()
+    expect(line).to_contain_text(
+        re.compile(r"Running on the processor, because this browser offers no WebGPU here: about")
+    )
+    expect(line).to_contain_text("words a second")
+    expect(line.get_by_role("link")).to_have_text("How to make it faster")
 
 
 def test_a_device_lost_in_mid_answer_keeps_what_was_said(guest: Guest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -99,7 +100,10 @@ def test_a_browser_without_webgpu_is_told_so_and_what_to_do(
     guest.page.add_init_script(script)
     page = guest.open("models/index.html")
     expect(page.locator("[data-device]")).to_contain_text(words)
+    expect(page.locator("[data-device]")).to_contain_text("models run on the processor")
     expect(page.locator('[data-verdict="press-guide"]')).to_have_text("Needs WebGPU")
+    smol = page.locator('[data-verdict="smollm2-135m-instruct"]')
+    expect(smol).to_have_text("Runs on the processor")
     page.get_by_role("link", name="What to do").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Getting WebGPU to work")
     expect(page.get_by_role("heading", name="Safari")).to_be_visible()
@@ -107,6 +111,21 @@ def test_a_browser_without_webgpu_is_told_so_and_what_to_do(
     alert = page.get_by_role("alert").filter(has_text="WebGPU")
     expect(alert).to_be_visible()
     expect(alert.get_by_role("link", name="What to do")).to_be_visible()
+    guest.open("chat/index.html?model=smollm2-135m-instruct")
+    page.wait_for_selector("body[data-ready]")
+    guest.ask("Hello")
+    assert guest.wait_for_answer() == "Hello from a fake."
+    expect(alert).to_be_hidden()
+
+
+def test_a_software_adapter_leaves_models_that_were_made_for_it_to_the_processor(
+    guest: Guest,
+) -> None:
+    page = guest.open("models/index.html")
+    expect(page.locator("[data-device]")).to_contain_text("models run on the processor")
+    smol = page.locator('[data-verdict="smollm2-135m-instruct"]')
+    expect(smol).to_have_text("Runs on the processor")
+    expect(smol).to_have_attribute("title", re.compile("“cpu” would run here, without a graphics"))
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(invite: Callable[..., Guest]) -> None:
@@ -136,7 +155,7 @@ def test_the_benchmark_shows_a_table_and_answers_scripts(guest: Guest) -> None:
         "smollm2-135m-instruct"
     )
     expect(page.get_by_label("Variant").locator("option")).to_have_text(
-        ["Best for this device", "f16", "base", "software"]
+        ["Best for this device", "f16", "base", "software", "cpu"]
     )
     page.get_by_role("button", name="Measure").click()
     expect(page.locator("tbody th")).to_have_text(["SmolLM2 135M Instruct"] * 3)

@@ -1,7 +1,8 @@
 /** The engine's surface with canned answers, for tests of the pages.
  *
  * A test chooses what happens by setting `globalThis.fakeEngine` before the page's scripts run:
- * {answer, thinking, pieces, delayMs, loadMs, failLoad, failOnce, failChat, failAfter, failCode}. `pieces` is
+ * {answer, thinking, pieces, delayMs, loadMs, failLoad, failOnce, failChat, failAfter, failCode,
+ * processor}. `pieces` is
  * the number of characters in a chunk, words by default; without a delay it yields to the page
  * every 8 chunks, as messages from a worker would. Every request is recorded in
  * `globalThis.fakeEngineRequests`, and the engines that started are counted in
@@ -107,6 +108,11 @@ class Engine {
 
   load(model, options) {
     return load(model, options);
+  }
+
+  async info() {
+    const { processor = null } = scenario();
+    return { model: { id: globalThis.fakeEngineLoaded, processor } };
   }
 
   async bench({ id, prompt, new: added, runs }, { onProgress = () => {} } = {}) {
