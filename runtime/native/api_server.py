@@ -8,6 +8,7 @@ listens on the loopback alone (DNS rebinding). A client that goes away stops its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -136,10 +137,12 @@ async def _send(
             text = "".join([part async for part in body])
             return web.Response(status=response.status, headers=headers, body=text.encode())
         sent = web.StreamResponse(status=response.status, headers=headers)
-        await sent.prepare(request)
-        async for text in body:
-            await sent.write(text.encode())
-        await sent.write_eof()
+        # A client may go away at any time, which is its right.
+        with contextlib.suppress(ConnectionResetError):
+            await sent.prepare(request)
+            async for text in body:
+                await sent.write(text.encode())
+            await sent.write_eof()
         return sent
 
 
