@@ -75,9 +75,9 @@ class Flaws:
 class FakeExecutor:
     """See the module. `next_token` maps the tokens of the whole sequence to the one that follows.
 
-    Entries of the plan named "decode.x" compute what "decode" does. `flaws` says what is wrong
-    with the device: the entries it computes wrongly, and those it cannot compile. A step of an
-    entry takes its `costs` in seconds on `clock`.
+    Entries of the plan named "decode.x" or "decode_f32" compute what "decode" does. `flaws` says
+    what is wrong with the device: the entries it computes wrongly, and those it cannot compile. A
+    step of an entry takes its `costs` in seconds on `clock`.
 
     Tests look at `submits`, `most_in_flight`, `prepared`, `entries` and `uploaded`; `lose()` breaks
     the device until the next `prepare`.
@@ -195,7 +195,7 @@ class FakeExecutor:
             assert name in self.entries, f"{name} is not prepared"
             needed = memory.plan.entries[name].symbols
             assert set(needed) <= set(symbols), f"{name} needs {needed}, got {sorted(symbols)}"
-            self._run(memory, name.split(".")[0], symbols)
+            self._run(memory, name.split(".")[0].removesuffix("_f32"), symbols)
             self._now += self._costs.get(name, 0.0)
             if name in self._flaws.wrong(memory.plan.variant):
                 memory.spoil()

@@ -24,6 +24,11 @@ from .sampling import SamplingParams
 BOUND = 2e-2
 """Largest |difference| of two logits over the largest |logit|. Rounding alone reaches about 1e-3
 with f16 caches and packed activations; a broken kernel is above 1e-1."""
+EXACT = "decode_f32"
+"""The entry of plans for processors that rounds nothing. The others meet matrices with rows rounded
+to int8 and share their products, so that only this one tells when those are wrong."""
+ROUNDING_BOUND = 0.25
+"""Largest difference from it: rounding reaches some hundredths, a wrong product is far above."""
 TAIL = 4
 """Tokens computed both ways, at most."""
 FEW = 5
@@ -41,9 +46,10 @@ async def find_differences(
     """How far each candidate is from the first one of the other way, relative to the largest logit.
 
     `length` is the number of tokens, as far as there is room (see `probe_length`). `greedy` and
-    `sample`, which must pick a largest logit, have 0.0. None stands for logits that are not finite
-    or all zero, and for a token that is not the best. What is prepared with `pages` pages is left
-    with a page table and a cache of no further use.
+    `sample`, which must pick a largest logit, have 0.0; the entry that rounds nothing, where there
+    is one, its difference from the others. None stands for logits that are not finite or all zero,
+    and for a token that is not the best. What is prepared with `pages` pages is left with a page
+    table and a cache of no further use.
     """
     probe = _Probe.lay_out(executor, plan, pages, length)
     probe.write_page_table()
@@ -58,6 +64,11 @@ async def find_differences(
         found[entry] = relative_difference(await probe.decode(entry), expected)
     for entry in other_prefills:
         found[entry] = relative_difference(await probe.prefill(entry), counterpart)
+    if EXACT in plan.entries:
+        rounding = relative_difference(await probe.decode(EXACT), counterpart)
+        found[EXACT] = rounding
+        if rounding is None or rounding > ROUNDING_BOUND:
+            found |= {prefill: rounding, decode: rounding}
     return found | drawn
 
 

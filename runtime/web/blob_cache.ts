@@ -140,7 +140,7 @@ export class BlobCache {
     const files = [
       manifest.weights,
       ...Object.values(manifest.files),
-      ...manifest.variants.map(({ plan }) => plan),
+      ...manifest.variants.flatMap(({ plan, modules }) => [plan, ...(modules ?? [])]),
       ...(manifest.licence.text ? [manifest.licence.text] : []),
     ];
     const index = await this.read(manifest.weights.sha256);
@@ -175,14 +175,18 @@ async function readKept(response: Response, options: BodyOptions): Promise<Bytes
   }
 }
 
-/** Complete means: weights, tokenizer and at least one plan, so that it can run offline. */
+/** Complete means: weights, tokenizer and at least one variant, so that it can run offline. */
 function requiredAreKept(
-  manifest: Manifest, references: readonly BlobReference[], kept: ReadonlySet<string>,
+  { variants, licence }: Manifest, references: readonly BlobReference[], kept: ReadonlySet<string>,
 ): boolean {
-  const plans = new Set(manifest.variants.map(({ plan }) => plan.sha256));
-  const licence = manifest.licence.text?.sha256;
-  const needed = references.filter(({ sha256 }) => !plans.has(sha256) && sha256 !== licence);
-  return needed.every(({ sha256 }) => kept.has(sha256)) && [...plans].some((p) => kept.has(p));
+  const has = ({ sha256 }: BlobReference): boolean => kept.has(sha256);
+  // Of a module, one of two is wanted: with threads or without.
+  const runs = variants.some(({ plan, modules = [] }) =>
+    has(plan) && (modules.length === 0 || modules.some(has)));
+  const optional = new Set(variants.flatMap(({ plan, modules = [] }) =>
+    [plan, ...modules].map(({ sha256 }) => sha256)));
+  if (licence.text) optional.add(licence.text.sha256);
+  return runs && references.filter(({ sha256 }) => !optional.has(sha256)).every(has);
 }
 
 function distinct(references: readonly BlobReference[]): BlobReference[] {
