@@ -31,10 +31,10 @@ Strings in, strings out, so that one call costs one conversion wherever a bounda
   stopped during prefill or load it raises "aborted".
 * Errors are ModelpressError; `error_body(error)` is the OpenAI error object as JSON text and
   `error_status(error)` the HTTP status that fits it.
-* A request naming a `model` other than the loaded one loads that one first. Requests queue: one
-  sequence runs at a time, in order of arrival.
-* After "device_lost" the next request prepares and uploads again by itself; the executor's
-  `prepare` must therefore open a new device when the old one is lost.
+* A request naming a `model` other than the loaded one loads that one first, once the requests
+  before it are answered. Requests for one model are answered at the same time, up to eight.
+* After "device_lost" the engine prepares and uploads again by itself, and answers go on from their
+  tokens; the executor's `prepare` must therefore open a new device when the old one is lost.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Api:
     ) -> AsyncGenerator[str]:
         """Each `chat.completion.chunk` of a request with `stream: true`.
 
-        Read it to its end, or `aclose()` it: until then other requests wait.
+        Read it to its end, or `aclose()` it: until then it holds its place and its model.
         """
         parsed = _parse(request)
         if not parsed.stream:

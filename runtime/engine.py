@@ -2,9 +2,10 @@
 
 Knows how a request becomes a prompt, how tokens become text and when an answer ends; not the
 shape of OpenAI's JSON (`chat_completions.py`), nor what a device or a file is. One model is loaded
-at a time and one sequence runs at a time, in order of arrival; an answer that is stopped or
-abandoned leaves the next one nothing to repair, and a lost device is prepared again by whoever
-asks next; one that is lost again and again leaves the model to the processor.
+at a time, and several answers of it may be in the making at once; who asks for another model waits
+for those before. An answer that is stopped or abandoned leaves the others nothing to repair. A
+device that is lost is prepared again and the answers go on from their tokens; one that is lost
+again and again leaves the model to the processor.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from .abort import AbortSignal, abortable
+from .access import Access
 from .answer import Ask, Measure, Piece, pieces
 from .assessment import Refusal, UntrustedVariant
 from .errors import ModelpressError
@@ -35,7 +37,11 @@ from .placement import find_seats
 from .processor import is_for_processors
 from .progress import OnProgress, Progress, ignore_progress
 from .sampling import bad_param
+from .sequence import Generation, go_on
+from .session import Session
 
+MOST_ANSWERS = 8
+"""Answers in the making at once; more wait."""
 MOST_LOSSES = 2
 """Times that a device may be lost before it has given an answer, until it is left alone."""
 GONE = frozenset({"device_lost", "no_webgpu"})
@@ -60,7 +66,8 @@ class Engine:
         self._host = host
         self._options = options
         self._on_progress = on_progress
-        self._lock = asyncio.Lock()
+        self._access = Access(MOST_ANSWERS)
+        self._reloading = asyncio.Lock()
         self._loaded: LoadedModel | None = None
         self._lost = False
         self._losses = 0
@@ -78,12 +85,12 @@ class Engine:
     ) -> LoadedModel:
         """Make `model` ready, replacing the one before; nothing to do when it already is."""
         signal = signal or AbortSignal()
-        async with self._turn(signal):
+        async with self._access.alone(signal):
             return await self._ready(model, signal, on_progress or self._on_progress)
 
     async def unload(self, model: str) -> None:
         """Free `model`'s memory on the device; "bad_request" when it is not the loaded one."""
-        async with self._turn(AbortSignal()):
+        async with self._access.alone(AbortSignal()):
             # Asked in turn: a load that waited longer may have put another model in its place.
             if self._loaded is None or self._loaded.documents.entry.id != model:
                 raise bad_param("model", f"{model!r} is not loaded")
@@ -92,7 +99,7 @@ class Engine:
 
     async def close(self) -> None:
         """Free everything, the device included."""
-        async with self._turn(AbortSignal()):
+        async with self._access.alone(AbortSignal()):
             self._loaded = None
             for executor in self._host.executors:
                 await executor.close()
@@ -115,48 +122,98 @@ class Engine:
 
     @asynccontextmanager
     async def answer(self, ask: Ask, signal: AbortSignal | None = None) -> AsyncIterator[Answer]:
-        """Hold the engine while one answer is read.
+        """Hold the model, with others who ask it, while one answer is read.
 
         Loading and a request that makes no prompt fail on entry; "context_length_exceeded",
         "aborted" and "device_lost" come while reading.
         """
         signal = signal or AbortSignal()
-        async with self._turn(signal):
-            model = await self._ready(ask.model, signal, self._on_progress, "chat")
-            session, plan = model.session, ask.plan(model.documents)
-            generation, prompt = plan.generation, plan.generation.prompt
-            measure = Measure(len(prompt), session.num_cached(prompt))
-            tokens = session.generate(generation, signal=signal, on_progress=self._on_progress)
-            text = pieces(tokens, plan.reader, measure)
-            async with aclosing(text):
-                with self._noticing():
-                    yield Answer(model, measure, text)
+        async with self._shared(ask.model, signal) as model:
+            plan = ask.plan(model.documents)
+            prompt = plan.generation.prompt
+            measure = Measure(len(prompt), model.session.num_cached(prompt))
+            tokens = self._tokens(model, plan.generation, measure, signal)
+            async with aclosing(pieces(tokens, plan.reader, measure)) as text:
+                yield Answer(model, measure, text)
+
+    @asynccontextmanager
+    async def _shared(self, model: str | None, signal: AbortSignal) -> AsyncIterator[LoadedModel]:
+        """The chat model of that name, or the loaded one, ready and for others too."""
+        async with self._access.shared(signal):
+            current = self._loaded
+            if current is not None and model in (None, current.documents.entry.id):
+                _check_task(current.documents, "chat")
+                # While others are answered, they would notice a loss.
+                if not self._lost and (self._access.sharing > 1 or await self._settled(current)):
+                    yield current
+                    return
+        async with self._access.alone(signal):
+            loaded = await self._ready(model, signal, self._on_progress, "chat")
+            self._access.share()
+            yield loaded
+
+    async def _tokens(
+        self,
+        model: LoadedModel,
+        generation: Generation,
+        measure: Measure,
+        signal: AbortSignal,
+    ) -> AsyncGenerator[int]:
+        """The tokens of an answer; where the device is lost, it goes on from those it has given."""
+        given: list[int] = []
+        held: int | None = None
+
+        def on_cached(count: int) -> None:
+            if not given:
+                measure.cached_tokens = count
+
+        while True:
+            rest = go_on(generation, given)
+            tokens = model.session.generate(
+                rest, signal=signal, on_progress=self._on_progress, on_cached=on_cached
+            )
+            try:
+                async with aclosing(tokens):
+                    async for token in tokens:
+                        given.append(token)
+                        yield token
+            except ModelpressError as error:
+                # Once more without a token in between would be for ever.
+                if error.code != "device_lost" or held == len(given):
+                    self._notice(error, model)
+                    raise
+                held = len(given)
+                self._notice(error, model)
+                model = await self._recovered(model, signal)
+            else:
+                self._losses = 0
+                return
+
+    async def _recovered(self, model: LoadedModel, signal: AbortSignal) -> LoadedModel:
+        """What `model` became after its device was lost: made ready by whoever notices first."""
+        async with self._reloading:
+            if self._loaded is model:
+                await abortable(self._load_again(model, self._on_progress), signal)
+            assert self._loaded is not None
+            return self._loaded
 
     @asynccontextmanager
     async def session(
         self, model: str, signal: AbortSignal, on_progress: OnProgress
     ) -> AsyncIterator[LoadedModel]:
         """Hold the engine with `model` ready, for work on raw tokens."""
-        async with self._turn(signal):
+        async with self._access.alone(signal):
             loaded = await self._ready(model, signal, on_progress, "chat")
-            with self._noticing():
+            with self._noticing(loaded):
                 yield loaded
 
     @asynccontextmanager
     async def encoder(self, model: str | None, signal: AbortSignal) -> AsyncIterator[LoadedModel]:
         """Hold the engine with `model`, or the loaded one, ready to make vectors of texts."""
-        async with self._turn(signal):
+        async with self._access.alone(signal):
             loaded = await self._ready(model, signal, self._on_progress, "embedding")
-            with self._noticing():
+            with self._noticing(loaded):
                 yield loaded
-
-    @asynccontextmanager
-    async def _turn(self, signal: AbortSignal) -> AsyncIterator[None]:
-        await abortable(self._lock.acquire(), signal)
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     async def _ready(
         self,
@@ -221,6 +278,8 @@ class Engine:
 
     async def _load_again(self, model: LoadedModel, on_progress: OnProgress) -> LoadedModel:
         self._lost = True
+        if isinstance(model.runner, Session):
+            model.runner.retire()
         if self._losses >= MOST_LOSSES and self._may_move(model):
             return await self._move(model, on_progress)
         # What was found out about the device still holds.
@@ -245,16 +304,20 @@ class Engine:
         return await self._load(model.documents.entry.id, on_progress, losses=True)
 
     @contextmanager
-    def _noticing(self) -> Iterator[None]:
+    def _noticing(self, model: LoadedModel) -> Iterator[None]:
         """Remember a lost device, so that the next request prepares it again."""
         try:
             yield
         except ModelpressError as error:
-            if error.code == "device_lost":
-                self._lost, self._losses = True, self._losses + 1
+            self._notice(error, model)
             raise
         else:
             self._losses = 0
+
+    def _notice(self, error: ModelpressError, model: LoadedModel) -> None:
+        """Count a loss once, whoever it is told to."""
+        if error.code == "device_lost" and self._loaded is model and not self._lost:
+            self._lost, self._losses = True, self._losses + 1
 
 
 def _check_task(documents: Documents, task: Task | None) -> None:

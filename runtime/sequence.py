@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence as Tokens
+from dataclasses import dataclass, replace
 
 from .constraint import NO_HOOKS, Hooks
 from .errors import ModelpressError
@@ -32,6 +33,19 @@ class Generation:
     given: int = 0
     """How many tokens at the end of `prompt` the answer has given already, before it was
     interrupted: to penalties they are the answer's."""
+
+
+def go_on(generation: Generation, given: Tokens[int]) -> Generation:
+    """What is left of a generation that was interrupted after `given`."""
+    if not given:
+        return generation
+    most = generation.max_tokens
+    return replace(
+        generation,
+        prompt=(*generation.prompt, *given),
+        max_tokens=None if most is None else most - len(given),
+        given=generation.given + len(given),
+    )
 
 
 class Sequence:

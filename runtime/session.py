@@ -89,6 +89,7 @@ class Session:
         self._pace = Pace(plan.prefill_chunk)
         self._spare: KvCache | None = None
         self._latest: tuple[int, ...] = ()
+        self._retired = False
 
     @property
     def depth(self) -> int:
@@ -107,6 +108,10 @@ class Session:
         """
         cached = num_cached(self._pool, self.plan.page_size, prompt[:-1])
         return self._decoding.num_usable(prompt, cached)
+
+    def retire(self) -> None:
+        """The plan is prepared anew for another session: answers of this one are "device_lost"."""
+        self._retired = True
 
     async def settle(self) -> None:
         """Wait for steps that an earlier generation left queued; "device_lost" shows up here."""
@@ -162,6 +167,12 @@ class Session:
                 self._decoding.forget()
                 cache.end()
 
+    def _require_device(self) -> None:
+        if self._retired:
+            raise ModelpressError(
+                "device_lost", "the device was lost; ask again, the model is loaded anew"
+            )
+
     def _check_tokens(self, tokens: Tokens[int]) -> None:
         if len(tokens) > self.context:
             raise context_exceeded(len(tokens), self.context)
@@ -204,6 +215,7 @@ class Session:
     async def _draw(self, sequence: Sequence, signal: AbortSignal) -> None:
         """Drive the device until `sequence` has a token that nobody has read."""
         async with self._turn:
+            self._require_device()
             begun = sequence.arrived
             while not sequence.drawn or self._goes_on(sequence, begun):
                 company = self._company(sequence)
@@ -261,6 +273,7 @@ class Session:
         At most two chunks are ahead, so that abort and progress are true. Tokens are counted as
         cached once their chunk has run; those of the last chunk with the first drawn token.
         """
+        self._require_device()
         await self._decoding.settle()
         tokens = sequence.tokens
         start = sequence.cache.begin(tokens[:-1])
