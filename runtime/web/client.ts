@@ -6,29 +6,26 @@
  */
 
 import { Channel } from "./channel.ts";
-import { ChatStream } from "./chat_stream.ts";
+import { ChatCompletions, Completions } from "./completions.ts";
 import { engineFetch } from "./engine_fetch.ts";
+import type { RequestOptions } from "./completions.ts";
 import { aborted, ModelpressError, NO_WEBGPU } from "./errors.ts";
 import type { CachedModel, EngineInfo } from "./facts.ts";
 import type { Progress } from "./formats.ts";
 import type { OpenOptions } from "./messages.ts";
 import type {
-  ChatCompletion,
-  ChatCompletionChunk,
-  ChatCompletionRequest,
   EmbeddingList,
   EmbeddingRequest,
   ModelList,
   ModelSummary,
-  StreamingRequest,
-  WholeRequest,
 } from "./openai.ts";
 
 export { serveEndpoint } from "./endpoint.ts";
 export { ModelpressError } from "./errors.ts";
 export type { Answers, Endpoint, EndpointOptions } from "./endpoint.ts";
 export type { ErrorCode, Progress } from "./formats.ts";
-export type { ChatStream } from "./chat_stream.ts";
+export type { ChatStream, CompletionStream } from "./chat_stream.ts";
+export type { ChatCompletions, Completions, RequestOptions } from "./completions.ts";
 export type * from "./facts.ts";
 export type * from "./openai.ts";
 
@@ -59,10 +56,6 @@ export interface EngineOptions {
   /** Troubles that stop nothing, such as "quota_exceeded": the model is not kept. */
   readonly onWarning?: (warning: ModelpressError) => void;
   /** Stops the start and the first load. */
-  readonly signal?: AbortSignal;
-}
-
-export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
@@ -122,6 +115,8 @@ function engineOptions(options: EngineOptions): OpenOptions["engine"] {
 
 export class Engine {
   readonly chat: { readonly completions: ChatCompletions };
+  /** Continues a text, or fills a gap in it. */
+  readonly completions: Completions;
   readonly embeddings: Embeddings;
   readonly cache: EngineCache;
   readonly #channel: Channel;
@@ -129,6 +124,7 @@ export class Engine {
   constructor(channel: Channel) {
     this.#channel = channel;
     this.chat = { completions: new ChatCompletions(channel) };
+    this.completions = new Completions(channel);
     this.embeddings = new Embeddings(channel);
     this.cache = new EngineCache(channel);
   }
@@ -175,51 +171,6 @@ export class Engine {
     const late = new Promise((resolve) => setTimeout(resolve, 2000));
     await Promise.race([done, late]);
     this.#channel.end(new ModelpressError("aborted", "the engine is closed: create another"));
-  }
-}
-
-export class ChatCompletions {
-  readonly #channel: Channel;
-
-  constructor(channel: Channel) {
-    this.#channel = channel;
-  }
-
-  /** OpenAI's `chat.completions.create`; a stream is given once the request is known to be good. */
-  create(request: StreamingRequest, options?: RequestOptions): Promise<ChatStream>;
-  create(request: WholeRequest, options?: RequestOptions): Promise<ChatCompletion>;
-  create(
-    request: ChatCompletionRequest, options?: RequestOptions,
-  ): Promise<ChatCompletion | ChatStream>;
-  async create(
-    request: ChatCompletionRequest, { signal }: RequestOptions = {},
-  ): Promise<ChatCompletion | ChatStream> {
-    const text = JSON.stringify(request);
-    if (request.stream === true) return this.#stream(text, signal);
-    return (await this.#channel.call("chat", text, { signal })) as ChatCompletion;
-  }
-
-  /** Resolves with the first chunk: whatever is wrong with the request is thrown before. */
-  async #stream(text: string, signal: AbortSignal | undefined): Promise<ChatStream> {
-    const controller = new AbortController();
-    const both = signal ? AbortSignal.any([signal, controller.signal]) : controller.signal;
-    const stream = new ChatStream(controller);
-    await new Promise<void>((resolve, reject) => {
-      const onChunk = (value: unknown): void => {
-        stream.push(value as ChatCompletionChunk);
-        resolve();
-      };
-      const fail = (error: unknown): void => {
-        stream.finish(ModelpressError.from(error));
-        reject(error as Error);
-      };
-      const finish = (): void => {
-        stream.finish();
-        resolve();
-      };
-      this.#channel.call("chat_stream", text, { signal: both, onChunk }).then(finish, fail);
-    });
-    return stream;
   }
 }
 

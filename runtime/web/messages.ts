@@ -35,6 +35,8 @@ export type Method =
   | "info"
   | "chat"
   | "chat_stream"
+  | "completion"
+  | "completion_stream"
   | "embeddings"
   | "http"
   | "bench"

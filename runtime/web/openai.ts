@@ -1,16 +1,16 @@
-/** OpenAI's chat completions as this engine speaks them, field for field. */
+/** OpenAI's requests and responses as this engine speaks them, field for field. */
 
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant" | "developer" | "tool";
   readonly content: string | readonly { readonly type: "text"; readonly text: string }[];
   readonly name?: string;
+  /** What an assistant thought before its content. */
+  readonly reasoning_content?: string | null;
 }
 
-export interface ChatCompletionRequest {
-  readonly messages: readonly ChatMessage[];
+/** What decides how tokens are drawn and when an answer ends. */
+export interface SamplingFields {
   readonly model?: string;
-  readonly max_tokens?: number | null;
-  readonly max_completion_tokens?: number | null;
   readonly temperature?: number | null;
   readonly top_p?: number | null;
   readonly top_k?: number | null;
@@ -18,10 +18,28 @@ export interface ChatCompletionRequest {
   readonly frequency_penalty?: number | null;
   readonly presence_penalty?: number | null;
   readonly repetition_penalty?: number | null;
+  /** The same seed gives the same text on the same device. */
   readonly seed?: number | null;
   readonly stop?: string | readonly string[] | null;
+  /** Token ids to what is added to their logits, -100 to 100. */
+  readonly logit_bias?: { readonly [token: string]: number } | null;
+  /** Answers to the same prompt. */
+  readonly n?: number | null;
   readonly stream?: boolean | null;
   readonly stream_options?: { readonly include_usage?: boolean } | null;
+}
+
+export interface ChatCompletionRequest extends SamplingFields {
+  readonly messages: readonly ChatMessage[];
+  readonly max_tokens?: number | null;
+  readonly max_completion_tokens?: number | null;
+  readonly logprobs?: boolean | null;
+  /** Alternatives told of each token, 0 to 20; needs `logprobs`. */
+  readonly top_logprobs?: number | null;
+  /** "none" turns thinking off. */
+  readonly reasoning_effort?: string | null;
+  /** Variables of the model's chat template, such as `enable_thinking`. */
+  readonly chat_template_kwargs?: { readonly [name: string]: string | number | boolean | null } | null;
   readonly [extension: string]: unknown;
 }
 
@@ -39,22 +57,42 @@ export interface Usage {
   readonly total_tokens: number;
   /** How much of the prompt was still in the KV cache. */
   readonly prompt_tokens_details: { readonly cached_tokens: number };
+  readonly completion_tokens_details: { readonly reasoning_tokens: number };
   /** Measurements of this engine, where OpenAI's clients do not look. */
   readonly extra?: { readonly [name: string]: unknown };
 }
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
 
+/** A token and the logarithm of its probability under the model's own distribution. */
+export interface TokenLogprob {
+  readonly token: string;
+  readonly logprob: number;
+  /** The token's UTF-8, which need not be whole characters. */
+  readonly bytes: readonly number[] | null;
+}
+
+export interface ChatLogprobs {
+  readonly content: readonly (TokenLogprob & { readonly top_logprobs: readonly TokenLogprob[] })[];
+  readonly refusal: null;
+}
+
 export interface ChatCompletion {
   readonly id: string;
   readonly object: "chat.completion";
   readonly created: number;
   readonly model: string;
+  readonly system_fingerprint: string;
   readonly choices: readonly {
     readonly index: number;
-    readonly message: { readonly role: "assistant"; readonly content: string | null };
+    readonly message: {
+      readonly role: "assistant";
+      readonly content: string | null;
+      readonly reasoning_content?: string;
+      readonly refusal: null;
+    };
     readonly finish_reason: FinishReason;
-    readonly logprobs: null;
+    readonly logprobs: ChatLogprobs | null;
   }[];
   readonly usage: Usage;
 }
@@ -64,6 +102,7 @@ export interface ChatCompletionChunk {
   readonly object: "chat.completion.chunk";
   readonly created: number;
   readonly model: string;
+  readonly system_fingerprint: string;
   readonly choices: readonly {
     readonly index: number;
     readonly delta: {
@@ -72,7 +111,51 @@ export interface ChatCompletionChunk {
       readonly reasoning_content?: string;
     };
     readonly finish_reason: FinishReason | null;
-    readonly logprobs: null;
+    readonly logprobs: ChatLogprobs | null;
+  }[];
+  readonly usage?: Usage | null;
+}
+
+/** A text to be continued, or token ids, or several of either; 16 tokens unless told otherwise. */
+export interface CompletionRequest extends SamplingFields {
+  readonly prompt?: string | readonly string[] | readonly number[] | readonly (readonly number[])[] | null;
+  /** What follows the gap that is to be filled. */
+  readonly suffix?: string | null;
+  readonly max_tokens?: number | null;
+  /** Repeats the prompt before the answer. */
+  readonly echo?: boolean | null;
+  /** Alternatives told of each token, 0 to 5. */
+  readonly logprobs?: number | null;
+  /** Answers of which the likeliest `n` are given. */
+  readonly best_of?: number | null;
+  readonly user?: string | null;
+}
+
+export interface StreamingCompletionRequest extends CompletionRequest {
+  readonly stream: true;
+}
+
+export interface WholeCompletionRequest extends CompletionRequest {
+  readonly stream?: false | null;
+}
+
+/** An answer, or a piece of a streamed one. */
+export interface Completion {
+  readonly id: string;
+  readonly object: "text_completion";
+  readonly created: number;
+  readonly model: string;
+  readonly system_fingerprint: string;
+  readonly choices: readonly {
+    readonly index: number;
+    readonly text: string;
+    readonly finish_reason: FinishReason | null;
+    readonly logprobs: {
+      readonly tokens: readonly string[];
+      readonly token_logprobs: readonly (number | null)[];
+      readonly top_logprobs: readonly ({ readonly [token: string]: number } | null)[];
+      readonly text_offset: readonly number[];
+    } | null;
   }[];
   readonly usage?: Usage | null;
 }

@@ -141,6 +141,8 @@ async function call(id: number, method: Method, argument: string): Promise<void>
     case "unload":
     case "chat":
     case "chat_stream":
+    case "completion":
+    case "completion_stream":
     case "embeddings":
     case "http":
     case "bench":
