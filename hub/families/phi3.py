@@ -1,8 +1,9 @@
 """The Phi-3 family: Phi-3 mini, Phi-3.5 mini, Phi-4 mini.
 
 As Llama, with queries, keys and values in one tensor of the checkpoint and gate and up in another,
-long rope, perhaps a sliding window, and perhaps only a part of each head rotated. Reference:
-transformers' Phi3ForCausalLM.
+long rope, perhaps a sliding window, and perhaps only a part of each head rotated. Published too with
+an image encoder beside the embedding (`phi3_v`): its text model is taken, images are not read.
+Reference: transformers' Phi3ForCausalLM.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from .family import Reader
 from .rope import read_rope
 
 NAMES = Names(qkv=("self_attn.qkv_proj",), gate_up=("mlp.gate_up_proj",))
+VISION = ("img_processor", "embd_layer", "num_crops")
 ORIGINAL_CONTEXT = 4096
 """transformers' Phi3Config where config.json is silent."""
 
 
 def _read(reader: Reader, model_type: str) -> DecoderConfig:
     reader.ignore("embd_pdrop", "resid_pdrop")
+    if model_type == "phi3_v":
+        reader.ignore(*VISION)
     reader.expect("hidden_act", "silu")
     reader.expect("attention_bias", False)
     reader.expect("mlp_bias", False)
@@ -44,4 +48,4 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
     )
 
 
-PHI3 = DecoderFamily("phi3", ("phi3",), _read)
+PHI3 = DecoderFamily("phi3", ("phi3", "phi3_v"), _read)

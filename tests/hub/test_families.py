@@ -214,6 +214,30 @@ def test_ministral_3_is_read_from_within_its_vision_model() -> None:
         family.read(outer | {"text_config": text | {"model_type": "mistral"}})
 
 
+def test_the_text_model_of_phi_3_5_vision_is_read_without_its_image_encoder() -> None:
+    outer = BY_NAME["tiny-phi3-long"].config() | {
+        "model_type": "phi3_v",
+        "img_processor": {"name": "clip_vision_model", "num_img_tokens": 144},
+        "embd_layer": {"embedding_cls": "image"},
+    }
+    assert FAMILIES["phi3"].read(outer) == read("tiny-phi3-long")
+    with pytest.raises(UnsupportedError, match="img_processor"):
+        FAMILIES["phi3"].read(outer | {"model_type": "phi3"})
+
+
+def test_qwen_3_5_is_read_from_within_its_vision_model() -> None:
+    text = BY_NAME["tiny-qwen3.5-long"].config()
+    outer = {"model_type": "qwen3_5", "text_config": text, "vision_config": {"depth": 2}}
+    family = FAMILIES["qwen3_5"]
+    config = family.read(outer)
+    assert replace(config, names=Names()) == read("tiny-qwen3.5-long")
+    assert family.weights(config, 64)[0].sources == ("model.language_model.embed_tokens.weight",)
+    assert not family.read(outer | {"tie_word_embeddings": False}).tied
+    every_second = {k: v for k, v in text.items() if k != "layer_types"}
+    every_second |= {"full_attention_interval": 2}
+    assert family.read(every_second).recurrence.layers == (True, False)
+
+
 def test_queries_grow_only_where_a_sequence_gets_that_far() -> None:
     def texts(context: int) -> str:
         (plan,) = compile_plans(
