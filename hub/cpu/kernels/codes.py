@@ -11,6 +11,7 @@ Rows and groups that a block has too many are zeros.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,7 @@ def _place(item: Any, n: Any, groups: Any, *, many: bool) -> tuple[Any, Any]:
     return opaque((B.min(row, n - 1) * groups + group) * 32), row < n
 
 
+@functools.cache
 def rounded(scheme: str, *, many: bool, relaxed: bool) -> Any:
     """(x f32, codes, sides f32, [n,] groups): items are the codes of 32 columns."""
 
@@ -78,6 +80,7 @@ def rounded(scheme: str, *, many: bool, relaxed: bool) -> Any:
     return function(build)
 
 
+@functools.cache
 def reordered(scheme: str, *, many: bool) -> Any:
     """(x f32, codes f32, [n,] groups): items are the codes of 32 columns."""
 
@@ -98,10 +101,8 @@ def _rounded_group(x: Any, at: Any, there: Any) -> tuple[list[Any], Any, Any]:
     where they are not there."""
     given = [load(x, at + 4 * i) for i in range(8)]
     largest = _folded([B.max(v, f32(0) - v) for v in given], B.max)
-    most = opaque(B.Select(there, _across(largest, B.max), B.float32(0)), "float32")
-    inverse = opaque(
-        B.Select(most > B.float32(1e-30), B.float32(127) / most, B.float32(0)), "float32"
-    )
+    most = opaque(B.Select(there, _across(largest, B.max), B.float32(0)))
+    inverse = opaque(B.Select(most > B.float32(1e-30), B.float32(127) / most, B.float32(0)))
     e = [B.bind(B.Cast("int32x4", B.nearbyint(v * B.broadcast(inverse, 4)))) for v in given]
     total = _across(_folded(e, lambda a, b: a + b), lambda a, b: a + b)
     return e, most * B.float32(1 / 127), B.Cast("float32", total)

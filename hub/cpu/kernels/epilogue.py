@@ -62,17 +62,17 @@ class Ending:
     def finish(self, token: Any, first: Any, sums: Any, ups: Any = None) -> None:
         """Store the four columns from `first` on of row `token`, those that there are."""
         at = opaque(token * self._out_cols + self._start + first)
-        value = B.bind(sums)
+        value = opaque(sums)
         if self._bias is not None:
-            value = B.bind(value + load(self._bias, self._start + first))
+            value = opaque(value + load(self._bias, self._start + first))
         if self._epilogue.activation:
-            value = B.bind(activated(self._epilogue.activation, value))
+            value = opaque(activated(self._epilogue.activation, value))
         if ups is not None:
-            value = B.bind(value * ups)
+            value = opaque(value * ups)
         if self._epilogue.softcap:
-            value = B.bind(soft_capped(value, self._epilogue.softcap))
+            value = opaque(soft_capped(value, self._epilogue.softcap))
         if self._residual is not None:
-            value = B.bind(value + load(self._residual, at))
+            value = opaque(value + load(self._residual, at))
         with B.If(first + 4 <= self.rows):
             with B.Then():
                 store(self._out, at, value)

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...kernels.kernel import Op
+from .copy import copy_words
+from .draw import argmax, count, reset, sample
+from .fill import fill
 from .kernel import CpuKernel, CpuProfile, CpuSequence
+from .linear import linear
 
-KERNELS: dict[str, Callable[[Op, CpuProfile], CpuKernel | CpuSequence | None]] = {}
+KERNELS: dict[str, Callable[[Op, CpuProfile], CpuKernel | CpuSequence | None]] = {
+    "argmax": argmax,
+    "copy_words": copy_words,
+    "count": count,
+    "fill": fill,
+    "gate_up": linear,
+    "matmul": linear,
+    "reset": reset,
+    "sample": sample,
+}
 
 
 def kernel_for(op: Op, profile: CpuProfile) -> CpuKernel | CpuSequence | None:

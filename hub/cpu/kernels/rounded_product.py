@@ -11,6 +11,7 @@ which nibbles are made).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,48 +34,16 @@ from .vectors import (
     store,
     sums,
 )
+from .words import TYPES, int8_pieces, int16_pieces
 
 ROWS = 4
 """Results of one item."""
 Pieces = list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Dots:
-    """How a group of a scheme's weights meets the codes of a row."""
-
-    weights: str
-    """Element type that stored words are read as."""
-    words: int
-    """Elements of that type in a group."""
-    codes: str
-    pieces: Callable[[Any, Any], Pieces]
-    """(weights, first element of a group) -> operands."""
-    dot: Callable[[Any, Pieces, Any, Any], Any]
-    """(codes, operands, first code, sum so far or None) -> int32x4 whose lanes add up."""
-
-
-def _q4_pairs(weights: Any, at: Any) -> Pieces:
-    word = load(weights, at, 8)
-    nibble = constant(15, "uint16", 8)
-    shifted = [word & nibble, (word >> constant(4, "uint16", 8)) & nibble]
-    shifted += [(word >> constant(8, "uint16", 8)) & nibble, word >> constant(12, "uint16", 8)]
-    return [B.bind(B.reinterpret("int16x8", piece)) for piece in shifted]
-
-
-def _q8_pairs(weights: Any, at: Any) -> Pieces:
-    return [B.bind(B.Cast("int16x8", load(weights, at + 8 * i, 8))) for i in range(4)]
-
-
-def _q4_bytes(weights: Any, at: Any) -> Pieces:
-    word = load(weights, at, 8)
-    nibbles = constant(0x0F0F, "uint16", 8)
-    shifted = [word & nibbles, (word >> constant(4, "uint16", 8)) & nibbles]
-    return [B.bind(B.reinterpret("int8x16", piece)) for piece in shifted]
-
-
-def pairs_dot(codes: Any, pieces: Pieces, at: Any, total: Any) -> Any:
+def pairs_dot(codes: Any, pieces: Pieces, at: Any) -> Any:
     """Products of int16 summed by pairs."""
+    total = None
     for i, piece in enumerate(pieces):
         with_codes = B.call_llvm_pure_intrin(
             "int32x4", "llvm.wasm.dot", piece, load(codes, at + 8 * i, 8)
@@ -83,9 +52,9 @@ def pairs_dot(codes: Any, pieces: Pieces, at: Any, total: Any) -> Any:
     return B.bind(total)
 
 
-def bytes_dot(codes: Any, pieces: Pieces, at: Any, total: Any) -> Any:
+def bytes_dot(codes: Any, pieces: Pieces, at: Any) -> Any:
     """Products of int8 and seven bits summed by fours."""
-    total = constant(0, "int32") if total is None else total
+    total = constant(0, "int32")
     for i, piece in enumerate(pieces):
         total = B.call_llvm_pure_intrin(
             "int32x4",
@@ -97,26 +66,37 @@ def bytes_dot(codes: Any, pieces: Pieces, at: Any, total: Any) -> Any:
     return B.bind(total)
 
 
-PAIRS = {
-    "q4": _Dots("uint16", 8, "int16", _q4_pairs, pairs_dot),
-    "q8": _Dots("int8", 32, "int16", _q8_pairs, pairs_dot),
-}
-BYTES = {"q4": _Dots("uint16", 8, "int8", _q4_bytes, bytes_dot)}
-"""By scheme. Where the relaxed dot gains nothing, int16 serve both variants."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a group of a scheme's weights meets the codes of a row."""
+
+    codes: str
+    pieces: Callable[..., Pieces]
+    dot: Callable[[Any, Pieces, Any], Any]
+    """(codes, operands, first code) -> int32x4 whose lanes add up."""
 
 
-def dots(scheme: str, *, relaxed: bool) -> _Dots:
-    """The fastest way of a scheme."""
-    return BYTES[scheme] if relaxed and scheme in BYTES else PAIRS[scheme]
+PAIRS = _Way("int16", int16_pieces, pairs_dot)
+BYTES = _Way("int8", int8_pieces, bytes_dot)
 
 
+def takes_bytes(scheme: str, *, relaxed: bool) -> bool:
+    """Whether the relaxed dot serves a scheme: weights of eight bits are no seven."""
+    return relaxed and scheme != "q8"
+
+
+def _way(scheme: str, *, relaxed: bool) -> _Way:
+    return BYTES if takes_bytes(scheme, relaxed=relaxed) else PAIRS
+
+
+@functools.cache
 def product_of_one(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
     """(codes, sides, weights, scales, [bias], [residual], out, groups, rows, start, out_cols)."""
-    way = dots(scheme, relaxed=relaxed)
+    way = _way(scheme, relaxed=relaxed)
 
     def build(f: Body) -> None:
         codes, sides = f.buffer(way.codes), f.buffer()
-        weights, scales = f.buffer(way.weights), f.buffer("int16")
+        weights, scales = f.buffer(TYPES[scheme]), f.buffer("int16")
         ending = Ending(epilogue, f)
         groups = f.scalar("groups")
         ending.scalars(f)
@@ -129,8 +109,8 @@ def product_of_one(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
                 parts = []
                 for u in range(4):
                     group = B.bind(block * 4 + u)
-                    pieces = way.pieces(weights, (start + group) * way.words)
-                    parts.append(way.dot(codes, pieces, group * 32, None))
+                    pieces = way.pieces(scheme, weights, start, group, groups)
+                    parts.append(way.dot(codes, pieces, group * 32))
                 found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
                 # Groups that a block has too many count nothing: their scale here is 0.
                 bits = B.Cast("int32x4", load(scales, start + block * 4))
@@ -151,13 +131,14 @@ def product_of_one(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
     return function(build)
 
 
+@functools.cache
 def product_of_many(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
     """As `product_of_one`, with n before groups."""
-    way = dots(scheme, relaxed=relaxed)
+    way = _way(scheme, relaxed=relaxed)
 
     def build(f: Body) -> None:
         codes, sides = f.buffer(way.codes), f.buffer()
-        weights, scales = f.buffer(way.weights), f.buffer("int16")
+        weights, scales = f.buffer(TYPES[scheme]), f.buffer("int16")
         ending = Ending(epilogue, f)
         n, groups = f.scalar("n"), f.scalar("groups")
         ending.scalars(f)
@@ -170,13 +151,11 @@ def product_of_many(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
                 totals[b] = f32(0)
             with B.serial(0, groups) as group:
                 at = B.bind(start + group)
-                pieces = way.pieces(weights, at * way.words)
+                pieces = way.pieces(scheme, weights, start, group, groups)
                 scale = B.bind(splat(half_scalar(B.Cast("int32", scales[at]))))
                 for b in range(blocks):
                     block = B.bind((turn * blocks + b) * groups + group)
-                    parts = [
-                        way.dot(codes, pieces, block * 128 + token * 32, None) for token in range(4)
-                    ]
+                    parts = [way.dot(codes, pieces, block * 128 + token * 32) for token in range(4)]
                     found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
                     totals[b] = totals[b] + found * (load(sides, block * 8) * scale)
             for b in range(blocks):

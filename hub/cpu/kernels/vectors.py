@@ -59,10 +59,13 @@ def named(name: str, *parts: object) -> str:
     return f"{name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def opaque(value: Any, dtype: str = "int32") -> Any:
-    """A scalar through a local variable: TVM's analysis of what is bound takes seconds where
-    indices are minima and quotients, and gains nothing here."""
-    kept = B.alloc_buffer((1,), dtype, scope="local")
+def opaque(value: Any) -> Any:
+    """A scalar or vector through a local variable.
+
+    TVM follows what is bound to its definition again and again: chains of functions, minima and
+    quotients take it minutes, and it gains nothing here. LLVM keeps such a variable in a register.
+    """
+    kept = B.alloc_buffer((1,), str(value.ty.dtype), scope="local")
     B.buffer_store(kept, value, [0])
     return kept[0]
 
