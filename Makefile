@@ -50,6 +50,7 @@ $(STAMPS)/venv:
 $(STAMPS)/install: pyproject.toml constraints.txt | $(STAMPS)/venv
 	@echo "==> installing modelpress and its libraries"
 	@$(PIP) -e .
+	@$(PIP) --no-deps 'xgrammar==0.1.27' || echo "    without xgrammar: no structured output in the terminal"
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install

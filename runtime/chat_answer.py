@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .answer import AnswerPlan, model_tokenizer
 from .chat import ChatTemplate, Message
 from .chat_request import ChatRequest
-from .constraint import Hooks, LogprobRequest
+from .constraint import Constraint, Hooks, LogprobRequest
 from .loading import Documents, no_chat
 from .manifest import Manifest
 from .reader import Reader, ReaderOptions
 from .reasoning import ThinkMarks, think_marks
 from .sampling import SamplingParams, bad_param
 from .session import Generation
+from .structured import Write, after_reasoning
 
 THINKING = "enable_thinking"
 """The variable by which templates turn reasoning on and off."""
@@ -52,6 +53,7 @@ class ChatAsk:
             stops=request.stop,
             marks=marks,
             is_open=marks is not None and marks.is_open(text),
+            settled=marks is None or marks.is_settled(text),
             top_logprobs=request.logprobs,
             bias=request.logit_bias,
         )
@@ -62,9 +64,25 @@ class ChatAsk:
             params=request.params(defaults, self.choice),
             stop_ids=options.stop_ids,
             max_tokens=request.max_tokens,
-            hooks=reading_hooks(reader, options),
+            hooks=replace(
+                reading_hooks(reader, options), constraint=_constraint(documents, request, options)
+            ),
         )
         return AnswerPlan(generation, reader)
+
+
+def _constraint(
+    documents: Documents, request: ChatRequest, options: ReaderOptions
+) -> Constraint | None:
+    """What holds the answer to the format asked for, reasoning left free."""
+    if request.format is None:
+        return None
+    check_entry(documents, "response_format", "mask")
+    write: Write = request.format.write
+    if options.marks is not None and not options.settled:
+        write = after_reasoning(write, options.marks, is_open=options.is_open)
+    assert documents.structured is not None, "who has a template has a tokenizer"
+    return documents.structured.constraint(write, "response_format")
 
 
 def reading_hooks(reader: Reader, options: ReaderOptions) -> Hooks:
@@ -80,15 +98,22 @@ def check_abilities(
     plan = documents.plan
     asked = {"logprobs": logprobs is not None, "logit_bias": bool(logit_bias)}
     for name, is_asked in asked.items():
-        if is_asked and name.removeprefix("logit_") not in plan.entries:
-            raise bad_param(
-                name, f"{plan.model} was built without {name}: build it again with modelpress build"
-            )
+        if is_asked:
+            check_entry(documents, name, name.removeprefix("logit_"))
     for token in logit_bias:
         if token >= plan.vocab_size:
             raise bad_param(
                 "logit_bias", f"token {token} is outside the vocabulary of {plan.vocab_size}"
             )
+
+
+def check_entry(documents: Documents, param: str, entry: str) -> None:
+    """The plan has the entry that `param` takes."""
+    plan = documents.plan
+    if entry not in plan.entries:
+        raise bad_param(
+            param, f"{plan.model} was built without {param}: build it again with modelpress build"
+        )
 
 
 def chat_prompt(documents: Documents, request: ChatRequest) -> tuple[str, ThinkMarks | None]:

@@ -28,6 +28,7 @@ from .request_fields import (
     sampling_fields,
     stops,
 )
+from .response_format import ResponseFormat, parse_response_format
 from .sampling import MAX_SEED, SamplingParams, bad_param
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -40,7 +41,6 @@ QUIET: Mapping[str, tuple[Any, ...]] = {
     "parallel_tool_calls": (None, True, False),
     "prediction": (None,),
     "prompt_cache_retention": (None, "in_memory", "in-memory"),
-    "response_format": (None, {"type": "text"}),
     "service_tier": (None, "auto", "default"),
     "store": (None, False),
     "tool_choice": (None, "none", "auto"),
@@ -61,6 +61,7 @@ FIELDS = frozenset(
         "model",
         "n",
         "reasoning_effort",
+        "response_format",
         "stop",
         "stream",
         "stream_options",
@@ -87,6 +88,8 @@ class ChatRequest:
     reasoning_effort: str | None = None
     template_fields: Mapping[str, Any] = field(default_factory=dict)
     """Variables for the chat template, such as `enable_thinking`."""
+    format: ResponseFormat | None = None
+    """What the answer must look like; None for free text."""
 
     def params(self, defaults: SamplingParams, choice: int = 0) -> SamplingParams:
         """The model's defaults under the request's own values; each choice has its own seed."""
@@ -114,6 +117,7 @@ def parse_chat_request(data: Any) -> ChatRequest:
         logit_bias=logit_bias(data),
         reasoning_effort=_effort(data),
         template_fields=_template_fields(data),
+        format=parse_response_format(data.get("response_format")),
     )
 
 

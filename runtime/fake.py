@@ -50,6 +50,10 @@ class FakeTokenizer:
         names = {id: name for name, id in self.SPECIAL.items()}
         return f"<0x{token:02X}>" if token < 256 else names.get(token)
 
+    def special_ids(self) -> frozenset[int]:
+        """Both names."""
+        return frozenset(self.SPECIAL.values())
+
 
 def fake_tokenizer(tokenizer: str, config: str | None) -> FakeTokenizer:
     """A tokenizer factory that reads neither file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 
 from .logprobs import BIAS_NBYTES, NO_TOKEN, RECORD_NBYTES, TOP
 
@@ -41,6 +42,12 @@ class FakeLogits:
             return self.likeliest
         values = self.values()
         return values.index(max(values))
+
+    def allowed(self) -> Sequence[int]:
+        """The tokens that no mask forbids."""
+        if not self._added:
+            return range(self.vocab)
+        return [token for token, value in enumerate(self.values()) if value > FORBIDDEN / 2]
 
     def write_bias(self, data: bytes) -> None:
         """The `bias` buffer."""

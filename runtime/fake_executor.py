@@ -314,13 +314,14 @@ class FakeExecutor:
         return self._next_token(cached)
 
     def _sample(self, memory: _Memory, position: int) -> int:
-        """At top_k 1 the most likely token, else any: a hash of seed and position."""
+        """At top_k 1 the most likely token, else any allowed: a hash of seed and position."""
         *_, top_k, low, high = struct.unpack("<6f3I", memory.sampler[:36])
         if top_k == 1:
             return memory.logits.best()
         words = low, high, position, memory.logits.best()
         digest = hashlib.sha256(struct.pack("<3Ii", *words)).digest()
-        return int.from_bytes(digest[:4], "little") % memory.plan.vocab_size
+        allowed = memory.logits.allowed()
+        return allowed[int.from_bytes(digest[:4], "little") % len(allowed)]
 
 
 class _Result:

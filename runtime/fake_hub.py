@@ -116,6 +116,7 @@ def fake_hub(
     lesser: tuple[Plan, ...] = (),
     synthetic: bool = False,
     tokenizer: str = "{}",
+    template: str = TEMPLATE,
 ) -> dict[str, bytes]:
     """Files of a hub that offers `ids` (or one model, "fake"), all alike.
 
@@ -124,7 +125,7 @@ def fake_hub(
     """
     files: dict[str, bytes] = {}
     entries = [
-        _model(files, id, (plan or fake_plan(id), *lesser), synthetic, tokenizer)
+        _model(files, id, (plan or fake_plan(id), *lesser), synthetic, tokenizer, template)
         for id in ids or ("fake",)
     ]
     registry = Registry(REGISTRY_FORMAT, tuple(entries))
@@ -133,9 +134,14 @@ def fake_hub(
 
 
 def _model(
-    files: dict[str, bytes], id: str, plans: tuple[Plan, ...], synthetic: bool, tokenizer: str
+    files: dict[str, bytes],
+    id: str,
+    plans: tuple[Plan, ...],
+    synthetic: bool,
+    tokenizer: str,
+    template: str,
 ) -> ModelEntry:
-    manifest = _manifest(files, id, plans, synthetic, tokenizer)
+    manifest = _manifest(files, id, plans, synthetic, tokenizer, template)
     file = _put(files, f"models/{id}/f32/manifest.json", manifest.dumps().encode())
     scheme = SchemeEntry("f32", file, manifest.weights_nbytes)
     context = manifest.architecture.context
@@ -154,7 +160,12 @@ def _model(
 
 
 def _manifest(
-    files: dict[str, bytes], id: str, plans: tuple[Plan, ...], synthetic: bool, tokenizer: str
+    files: dict[str, bytes],
+    id: str,
+    plans: tuple[Plan, ...],
+    synthetic: bool,
+    tokenizer: str,
+    template: str,
 ) -> Manifest:
     plan = plans[0]
     embedding = FAKE_EMBEDDING if "encode" in plan.entries else None
@@ -171,7 +182,7 @@ def _manifest(
     texts = {
         "tokenizer.json": tokenizer,
         "tokenizer_config.json": config,
-        "chat_template.jinja": TEMPLATE,
+        "chat_template.jinja": template,
     }
     return Manifest(
         format=MANIFEST_FORMAT,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .executor import Executor
+from .grammar.matcher import GrammarFactory
 from .notes import MemoryNotes, Notes
 from .storage import Storage
 from .tokenizer import Tokenizer
@@ -22,6 +23,7 @@ class Host:
 
     `processor` runs the plans for processors where `executor`, which speaks WebGPU, is not there
     or not to be trusted. A host of nothing but a processor has that as its executor.
+    `grammars` is what structured output takes; None where that is not to be had.
     """
 
     executor: Executor
@@ -30,6 +32,7 @@ class Host:
     notes: Notes = field(default_factory=MemoryNotes)
     clock: Callable[[], float] = time.perf_counter
     processor: Executor | None = None
+    grammars: GrammarFactory | None = None
 
     @property
     def executors(self) -> tuple[Executor, ...]:

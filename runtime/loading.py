@@ -19,6 +19,7 @@ from .encoder import Encoder
 from .errors import FormatError, ModelpressError
 from .executor import DeviceInfo
 from .fit import choose_context
+from .grammar.matcher import Vocabulary
 from .host import Host
 from .manifest import (
     Manifest,
@@ -35,6 +36,8 @@ from .plan import Plan
 from .processor import is_for_processors
 from .progress import OnProgress, Progress
 from .session import DEPTHS, Session, num_pages
+from .structured import Structured, written_marks
+from .token_text import special_names
 from .tokenizer import Tokenizer
 from .weights import WeightIndex
 
@@ -56,6 +59,8 @@ class Documents:
     template: ChatTemplate | None
     placement: Placement
     """Where it runs, and what computed it wrongly."""
+    structured: Structured | None = None
+    """What its answers are held to a grammar with; None without a tokenizer."""
 
     @property
     def variant(self) -> Variant:
@@ -129,17 +134,20 @@ async def fetch_documents(
     texts = await together(*(host.storage.text(file) for file in wanted))
     on_progress(Progress("plan", 2, 2, "files"))
     by_name = dict(zip([n for n in names if n in files], texts[2:], strict=True))
+    plan = Plan.loads(texts[0], variant.plan.path)
+    tokenizer, template = _tokenizer(host, by_name), _template(by_name)
     return Documents(
         entry=entry,
         scheme=scheme,
         manifest=manifest,
-        plan=Plan.loads(texts[0], variant.plan.path),
+        plan=plan,
         plan_text=texts[0],
         index=WeightIndex.loads(texts[1], manifest.weights.path),
         index_text=texts[1],
-        tokenizer=_tokenizer(host, by_name),
-        template=_template(by_name),
+        tokenizer=tokenizer,
+        template=template,
         placement=placement,
+        structured=_structured(host, manifest, plan, tokenizer, template),
     )
 
 
@@ -276,6 +284,21 @@ def _tokenizer(host: Host, texts: dict[str, str]) -> Tokenizer | None:
     if "tokenizer.json" not in texts:
         return None
     return host.tokenizer(texts["tokenizer.json"], texts.get("tokenizer_config.json"))
+
+
+def _structured(
+    host: Host,
+    manifest: Manifest,
+    plan: Plan,
+    tokenizer: Tokenizer | None,
+    template: ChatTemplate | None,
+) -> Structured | None:
+    if tokenizer is None:
+        return None
+    marks = written_marks(template.source) if template else ()
+    stops = frozenset(manifest.stop_token_ids)
+    vocabulary = Vocabulary(plan.vocab_size, stops, special_names(tokenizer, marks))
+    return Structured(host.grammars, tokenizer, vocabulary)
 
 
 def _template(texts: dict[str, str]) -> ChatTemplate | None:

@@ -50,6 +50,8 @@ class ReaderOptions:
     marks: ThinkMarks | None = None
     is_open: bool = False
     """Whether the prompt has begun the reasoning."""
+    settled: bool = False
+    """Whether there is no reasoning, or the prompt has ended it."""
     top_logprobs: int | None = None
     """How many alternatives are told of each token; None tells nothing."""
     bias: Mapping[int, float] = field(default_factory=dict)

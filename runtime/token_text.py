@@ -8,6 +8,7 @@ plain text. Which one, the pieces of a short text tell.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 from .tokenizer import Tokenizer
@@ -40,6 +41,16 @@ class TokenText:
     def text_of(self, token: int) -> str:
         """The text of `token`, with U+FFFD for what is no whole character."""
         return self.bytes_of(token).decode(errors="replace")
+
+
+def special_names(tokenizer: Tokenizer, names: Iterable[str]) -> dict[int, str]:
+    """Those of `names` that are special tokens by id: they leave no trace in decoded text."""
+    found = {}
+    for name in names:
+        ids = tokenizer.encode(name)
+        if len(ids) == 1 and tokenizer.decode(ids) == "":
+            found[ids[0]] = name
+    return found
 
 
 @cache

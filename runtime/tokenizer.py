@@ -42,6 +42,10 @@ class Tokenizer(Protocol):
         `token_text.py` reads the spelling."""
         ...
 
+    def special_ids(self) -> frozenset[int]:
+        """Tokens that stand for no text: beginnings, ends, roles."""
+        ...
+
 
 class Detokenizer:
     """Text of a growing sequence, piece by piece; never a part of a character.

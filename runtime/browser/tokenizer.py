@@ -32,6 +32,9 @@ class BrowserTokenizer:
         piece: str | None = self._host.piece(token)
         return piece
 
+    def special_ids(self) -> frozenset[int]:
+        return frozenset(self._host.specialIds().to_py().tolist())
+
 
 def tokenizer_factory(
     make: Callable[[str, str], Any], translator: Translator

@@ -64,8 +64,9 @@ class Lowering:
         if (low, high) == (0, 1):
             after = self._short(rest)
             return self._named(choice((sequence(self.lowered(item), after), after)))
-        options, rest = self._options(self.lowered(item)), self._short(rest)
+        item = self.lowered(item)
         self._count(item, repeat)
+        options, rest = self._options(item), self._short(rest)
         if high is None:
             turn = self._reserved()
             self.further[turn.name] = self._turn(rest, options, turn)
@@ -92,8 +93,9 @@ class Lowering:
 
     def _count(self, item: Expression, repeat: Repeat) -> None:
         steps = repeat.low if repeat.high is None else repeat.high
-        self._steps += steps
+        self._steps += steps * _size(item)
         self._wide += steps if self._is_wide(item) else 0
+        # Before anything is written out: what is repeated in a repetition multiplies.
         if self._steps > MAX_STEPS or self._wide > MAX_WIDE:
             raise refused(
                 self._param,
@@ -129,3 +131,12 @@ class Lowering:
         reference = Reference(f"part_{len(self.further)}")
         self.further[reference.name] = EMPTY
         return reference
+
+
+def _size(item: Expression) -> int:
+    match item:
+        case Literal(text):
+            return max(1, len(text))
+        case Sequence(items) | Choice(items):
+            return sum(map(_size, items))
+    return 1

@@ -37,7 +37,8 @@ def members(
 ) -> Expression:
     """An object of `declared` members in order, then up to `most` of `further`."""
     if further is None or most == 0:
-        following, alone = EMPTY, EMPTY
+        following: Expression = EMPTY
+        alone: Expression = EMPTY
     else:
         following = Repeat(sequence(COMMA, further), 0, most)
         rest = None if most is None else most - 1

@@ -6,7 +6,8 @@ An expression matches texts:
 * `Sequence(items)`; `Choice(items)`; `Repeat(item, low, high)`, `high` None for no end;
 * `Reference(name)`: what the rule of that name matches;
 * `Until(end)`: any text up to and with the first `end`;
-* `Dispatch(tags)`: free text in which every occurrence of a tag's trigger goes on as its rule says.
+* `Dispatch(tags, again)`: free text in which a tag's trigger goes on as its rule says; then free
+  text again, or the end where not `again`.
 
 `Grammar` holds rules by name. `text` leaves out what can never be completed (a rule that needs
 itself), refuses a grammar of which nothing is left, and one that is too large to compile soon.
@@ -77,9 +78,10 @@ class Until:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Free text; after a trigger, the rule paired with it must follow, then free text again."""
+    """Free text; after a trigger, the rule paired with it must follow."""
 
     tags: tuple[tuple[str, Reference], ...]
+    again: bool = True
 
 
 Expression = Literal | Chars | Sequence | Choice | Repeat | Reference | Until | Dispatch
@@ -192,8 +194,8 @@ def _pruned(item: Expression, good: set[str]) -> Expression:
             return choice(_pruned(one, good) for one in items if _ends(one, good))
         case Repeat(inner, low, high):
             return Repeat(_pruned(inner, good), low, high) if _ends(inner, good) else EMPTY
-        case Dispatch(tags):
-            return Dispatch(tuple(tag for tag in tags if _ends(tag[1], good)))
+        case Dispatch(tags, again):
+            return Dispatch(tuple(tag for tag in tags if _ends(tag[1], good)), again)
     return item
 
 
@@ -216,7 +218,7 @@ def _references(item: Expression) -> list[str]:
             return [name for one in items for name in _references(one)]
         case Repeat(inner, _, _):
             return _references(inner)
-        case Dispatch(tags):
+        case Dispatch(tags, _):
             return [reference.name for _, reference in tags]
     return []
 
@@ -239,9 +241,9 @@ def _written(item: Expression) -> str:
             return (
                 f"TagDispatch(stop_eos=false, stop_str=({_quoted(end)}), loop_after_dispatch=false)"
             )
-        case Dispatch(tags):
+        case Dispatch(tags, again):
             pairs = "".join(f"({_quoted(trigger)}, {rule.name}), " for trigger, rule in tags)
-            return f"TagDispatch({pairs}stop_eos=true, loop_after_dispatch=true)"
+            return f"TagDispatch({pairs}stop_eos=true, loop_after_dispatch={str(again).lower()})"
 
 
 def _grouped(item: Expression) -> str:

@@ -187,7 +187,7 @@ class _Writer:
         raise refused(where, f"there is no $anchor {anchor[:60]!r}")
 
     def _check_disjoint(self, options: list[Any], path: str) -> None:
-        flat = []
+        flat: list[Schema | None] = []
         for option in options:
             if isinstance(option, bool):
                 flat.append({} if option else None)
@@ -198,7 +198,8 @@ class _Writer:
                 flat.append(None if choices else parts)
             except Unsatisfiable:
                 continue
-        if any(one is None for one in flat) or not disjoint(flat):
+        certain = [one for one in flat if one is not None]
+        if len(certain) < len(flat) or not disjoint(certain):
             raise refused(
                 f"{path}.oneOf",
                 "its schemas may hold together, as far as types, "

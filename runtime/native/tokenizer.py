@@ -37,6 +37,11 @@ class HfTokenizer:
         piece: str | None = self._tokenizer.id_to_token(token)
         return piece
 
+    def special_ids(self) -> frozenset[int]:
+        """Tokens that stand for no text."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return frozenset(token for token, entry in added.items() if entry.special)
+
 
 def open_tokenizer(tokenizer: str, config: str | None) -> HfTokenizer:
     """A tokenizer from the text of tokenizer.json; FormatError when it is none."""

@@ -55,4 +55,10 @@ export class Tokenizer {
   piece(id: number): string | undefined {
     return this.#tokenizer.id_to_token(id);
   }
+
+  /** Ids that stand for no text. */
+  specialIds(): Int32Array {
+    const special = this.#tokenizer.get_added_tokens_decoder().values();
+    return Int32Array.from([...special].filter((one) => one.special).map((one) => one.id));
+  }
 }

@@ -16,6 +16,7 @@ from runtime.fake import FakeStorage, NextToken, fake_tokenizer
 from runtime.fake_executor import FakeExecutor
 from runtime.fake_hub import fake_hub
 from runtime.host import Host
+from runtime.native.grammar import XgrammarGrammars
 from runtime.notes import MemoryNotes
 
 # A busy machine is no failure.
@@ -74,7 +75,9 @@ def open_desk() -> OpenDesk:
         executor = executor or FakeExecutor(next_token)
         storage = FakeStorage(fake_hub() if files is None else files)
         notes = notes or MemoryNotes()
-        host = Host(executor, storage, fake_tokenizer, notes, executor.clock)
+        host = Host(
+            executor, storage, fake_tokenizer, notes, executor.clock, grammars=XgrammarGrammars
+        )
         return Desk(Api(host, options), executor, storage, notes)
 
     return open_

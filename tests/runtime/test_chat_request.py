@@ -95,7 +95,7 @@ def refused(data: Any) -> ModelpressError:
         ("chat_template_kwargs.a b", {"chat_template_kwargs": {"a b": 1}}),
         ("chat_template_kwargs.a", {"chat_template_kwargs": {"a": [1]}}),
         ("tools", {"tools": [{"type": "function"}]}),
-        ("response_format", {"response_format": {"type": "json_object"}}),
+        ("response_format.type", {"response_format": {"type": "yaml"}}),
         ("store", {"store": True}),
         ("metadata", {"metadata": "x"}),
         ("frequency_penality", {"frequency_penality": 1}),
