@@ -1,9 +1,9 @@
 """The Phi-3 family: Phi-3 mini, Phi-3.5 mini, Phi-4 mini.
 
 As Llama, with queries, keys and values in one tensor of the checkpoint and gate and up in another,
-long rope, perhaps a sliding window, and perhaps only a part of each head rotated. Published too with
-an image encoder beside the embedding (`phi3_v`): its text model is taken, images are not read.
-Reference: transformers' Phi3ForCausalLM.
+long rope, perhaps a sliding window, and perhaps only a part of each head rotated. With an image
+encoder beside the embedding (`phi3_v`) the text model is taken, images are not read. Reference:
+transformers' Phi3ForCausalLM.
 """
 
 from __future__ import annotations

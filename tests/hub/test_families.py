@@ -221,7 +221,7 @@ def test_the_text_model_of_phi_3_5_vision_is_read_without_its_image_encoder() ->
         "embd_layer": {"embedding_cls": "image"},
     }
     assert FAMILIES["phi3"].read(outer) == read("tiny-phi3-long")
-    with pytest.raises(UnsupportedError, match="img_processor"):
+    with pytest.raises(UnsupportedError, match="embd_layer"):
         FAMILIES["phi3"].read(outer | {"model_type": "phi3"})
 
 
