@@ -63,6 +63,12 @@ def test_a_conversation_from_opening_to_closing(page: Page, server: FaultServer)
           refused: [refused.status, await refused.json()],
           models: await listed.json(),
         };
+        const continued = await engine.completions.create({prompt: 'abc', max_tokens: 3, n: 2});
+        let streamed = '';
+        const pieces = await engine.completions.create(
+          {prompt: 'abc', max_tokens: 4, echo: true, stream: true});
+        for await (const chunk of pieces) streamed += chunk.choices[0].text;
+        const texts = [...continued.choices.map((choice) => choice.text), streamed];
         const bad = await codeOf(() => engine.chat.completions.create({messages: 'no'}));
         const badStream = await codeOf(
           () => engine.chat.completions.create({messages: 'no', stream: true}));
@@ -76,9 +82,10 @@ def test_a_conversation_from_opening_to_closing(page: Page, server: FaultServer)
         await engine.close();
         const closed = await codeOf(() => engine.models());
         return {whole, chunks, bad, badStream, unknown, models, info, cached, removed, closed,
-                persisted, progress, overHttp};
+                persisted, progress, overHttp, texts};
         """,
     )
+    assert found["texts"] == ["def", "def", "abcdefg"]
     assert found["whole"]["choices"][0]["message"]["content"] == "defgh"
     assert found["whole"]["choices"][0]["finish_reason"] == "length"
     deltas = [c["choices"][0]["delta"].get("content") or "" for c in found["chunks"]]
