@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...kernels.kernel import Op
+from .attention import attention
 from .copy import copy_words
 from .draw import argmax, count, reset, sample
 from .fill import fill
@@ -13,6 +14,8 @@ from .linear import linear
 
 KERNELS: dict[str, Callable[[Op, CpuProfile], CpuKernel | CpuSequence | None]] = {
     "argmax": argmax,
+    "attention": attention,
+    "attention_rows": attention,
     "copy_words": copy_words,
     "count": count,
     "fill": fill,
