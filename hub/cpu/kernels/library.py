@@ -11,6 +11,8 @@ from .draw import argmax, count, reset, sample
 from .fill import fill
 from .kernel import CpuKernel, CpuProfile, CpuSequence
 from .linear import linear
+from .rope import rope_append
+from .rows import layer_norm, rms_norm
 
 KERNELS: dict[str, Callable[[Op, CpuProfile], CpuKernel | CpuSequence | None]] = {
     "argmax": argmax,
@@ -20,8 +22,12 @@ KERNELS: dict[str, Callable[[Op, CpuProfile], CpuKernel | CpuSequence | None]] =
     "count": count,
     "fill": fill,
     "gate_up": linear,
+    "layer_norm": layer_norm,
     "matmul": linear,
     "reset": reset,
+    "rms_norm": rms_norm,
+    "rope_append": rope_append,
+    "rope_append_rows": rope_append,
     "sample": sample,
 }
 
