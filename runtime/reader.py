@@ -70,6 +70,7 @@ class Reader:
         self._texts = TokenText(tokenizer) if options.top_logprobs is not None else None
         self._records: list[TokenLogprobs] = []
         self._pending: list[ReadToken] = []
+        self._undecided = 0
         self.reasoning_tokens = 0
         self.stopped = False
 
@@ -89,9 +90,14 @@ class Reader:
         before = self._splitter.state
         text = self._detokenizer.push(token) + self._special.get(token, "")
         yield from self._pieces(self._splitter.push(text))
-        if "reasoning" in (before, self._splitter.state):
-            self.reasoning_tokens += 1
+        states = (before, self._splitter.state)
+        # Tokens at the start are of reasoning if what they become is its mark.
+        self._undecided += 1
+        if "reasoning" in states:
+            self.reasoning_tokens += self._undecided
             self._pending.clear()
+        if states[1] != "start":
+            self._undecided = 0
 
     def finish(self, reason: FinishReason) -> Iterator[Piece]:
         """What was held back; the last piece has the reason of the end."""
