@@ -13,16 +13,21 @@ from .kernel import CpuKernel, CpuProfile, CpuSequence
 from .linear import linear
 from .rope import rope_append
 from .rows import layer_norm, rms_norm
+from .tokens import bias, chosen, logprobs, mask
 
 KERNELS: dict[str, Callable[[Op, CpuProfile], CpuKernel | CpuSequence | None]] = {
     "argmax": argmax,
     "attention": attention,
     "attention_rows": attention,
+    "bias": bias,
+    "chosen": chosen,
     "copy_words": copy_words,
     "count": count,
     "fill": fill,
     "gate_up": linear,
     "layer_norm": layer_norm,
+    "logprobs": logprobs,
+    "mask": mask,
     "matmul": linear,
     "reset": reset,
     "rms_norm": rms_norm,
