@@ -6,7 +6,6 @@ ModelpressError "bad_request" with the field's name in `details.param`. Ranges a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -134,7 +133,7 @@ def logit_bias(data: Mapping[str, Any]) -> dict[int, float]:
         if not isinstance(key, str) or len(key) > 10 or not (key.isascii() and key.isdigit()):
             raise bad_param("logit_bias", f"{str(key)[:20]!r} is no token id")
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.fabs(value) <= MAX_BIAS:
+        if not number or not -MAX_BIAS <= value <= MAX_BIAS:
             raise bad_param(
                 "logit_bias", f"each bias must lie between -{MAX_BIAS:g} and {MAX_BIAS:g}"
             )

@@ -85,7 +85,8 @@ def speaker(text: str, *, after: bytes = b"<a>") -> NextToken:
 
     def next_token(sequence: tuple[int, ...]) -> int:
         *_, said = bytes(token % 256 for token in sequence).rpartition(after)
-        return answer[min(len(said), len(answer) - 1)]
+        token: int = answer[min(len(said), len(answer) - 1)]
+        return token
 
     return next_token
 
