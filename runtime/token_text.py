@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Literal
 
 from .tokenizer import Tokenizer
 
+Spelling = Literal["byte_level", "byte_fallback", "raw"]
 SPACE_BYTE = "Ġ"
 SPACE_PIECE = "▁"
 BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -26,6 +28,13 @@ class TokenText:
         pieces = "".join(tokenizer.piece(token) or "" for token in tokenizer.encode("a b"))
         self._by_bytes = SPACE_BYTE in pieces
         self._by_pieces = SPACE_PIECE in pieces
+
+    @property
+    def spelling(self) -> Spelling:
+        """How the vocabulary spells bytes: GPT-2's way, SentencePiece's, or plainly."""
+        if self._by_bytes:
+            return "byte_level"
+        return "byte_fallback" if self._by_pieces else "raw"
 
     def bytes_of(self, token: int) -> bytes:
         """The bytes of `token`; a special token is its name, an unknown id nothing."""

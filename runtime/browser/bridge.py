@@ -20,6 +20,7 @@ from ..errors import ModelpressError
 from ..host import Host
 from .errors import Translator
 from .executor import BrowserExecutor
+from .grammar import OpenGrammars, grammar_factory
 from .storage import BrowserStorage
 from .tokenizer import tokenizer_factory
 
@@ -103,6 +104,7 @@ def make_bridge(
     processor: Any,
     storage: Any,
     make_tokenizer: Callable[[str, str], Any],
+    open_grammars: OpenGrammars,
     error_text: Callable[[Any], str],
     post: Post,
     report: Report,
@@ -117,6 +119,7 @@ def make_bridge(
         storage=files,
         tokenizer=tokenizer_factory(make_tokenizer, translator),
         notes=files,
+        grammars=grammar_factory(open_grammars, translator),
     )
     return Bridge(Api(host, options), post, report)
 

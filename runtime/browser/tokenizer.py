@@ -16,6 +16,11 @@ class BrowserTokenizer:
     def __init__(self, host: Any) -> None:
         self._host = host
 
+    @property
+    def host(self) -> Any:
+        """The TypeScript object."""
+        return self._host
+
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._host.encode(text).to_py().tolist()
         return ids

@@ -3,6 +3,7 @@
     engine/client.js, client.d.ts     what pages import
     engine/worker.js                  the engine's worker
     engine/helper.js                  a further thread of it, to compute on the processor
+    engine/grammar.js                 the library of structured output, loaded when it is needed
     engine/service_worker.js          goes to the site's root, beside shell.json
     engine/pyodide/                   Python itself, from its npm package
     engine/runtime.zip                the engine's Python
@@ -36,7 +37,7 @@ PYODIDE = (
     "python_stdlib.zip",
     "pyodide-lock.json",
 )
-MODULE_SCRIPTS = ("client", "worker", "helper")
+MODULE_SCRIPTS = ("client", "worker", "helper", "grammar")
 CLASSIC_SCRIPTS = ("service_worker",)
 ESBUILD_OPTIONS = {
     "bundle": True,
@@ -44,6 +45,8 @@ ESBUILD_OPTIONS = {
     "target": "es2022",
     "charset": "utf8",
     "legalComments": "eof",
+    # A library's branches for Node ask for these; no browser comes there.
+    "external": ["fs", "module", "path", "url"],
     "logLevel": "warning",
 }
 

@@ -7,6 +7,7 @@ import { ProcessorExecutor } from "./processor_executor.ts";
 import type { EngineInfo } from "./facts.ts";
 import type { OnPlan } from "./host.ts";
 import { errorText, HostExecutor, HostStorage, hostTokenizer } from "./host.ts";
+import { hostGrammars } from "./host_grammar.ts";
 import type { FromWorker, Method, OpenOptions, ToWorker } from "./messages.ts";
 import type { Python } from "./python.ts";
 import { heapNbytes, startPython } from "./python.ts";
@@ -84,6 +85,7 @@ function makeBridge(
     new HostExecutor(devices.processor, storage),
     new HostStorage(storage, onPlan),
     hostTokenizer,
+    hostGrammars,
     errorText,
     post,
     report,
