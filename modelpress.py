@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from runtime.bench import BenchRequest
     from runtime.options import EngineOptions
+    from site_builder.cli import ApiWanted
 
 DEMO_MODEL = "press-guide"
 STATE_STYLES = {"ok": "green", "missing": "red", "short": "yellow"}
@@ -147,6 +148,21 @@ def browser_bench(site: Path, request: BenchRequest, options: EngineOptions) -> 
 
 
 runtime.native.cli.BENCH_HOSTS["browser"] = browser_bench
+
+
+def serve_api(wanted: ApiWanted) -> None:
+    """OpenAI's API of a hub's models, on this machine's devices, until Ctrl+C."""
+    from runtime.engine import Engine
+    from runtime.native.api_server import Listening, run_server
+    from runtime.options import EngineOptions
+
+    host = runtime.native.cli.open_host(wanted.hub, None)
+    engine = Engine(host, EngineOptions(context=wanted.context))
+    listening = Listening(wanted.host, wanted.port, frozenset(wanted.origins))
+    run_server(engine, listening, model=wanted.model, say=typer.echo)
+
+
+site_builder.cli.API_SERVERS["native"] = serve_api
 
 
 if __name__ == "__main__":

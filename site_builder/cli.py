@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
     from .build import Built
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiWanted:
+    """What `serve --api` was asked for."""
+
+    hub: Path
+    host: str
+    port: int
+    model: str | None
+    context: int | None
+    origins: tuple[str, ...]
+
+
+API_SERVERS: dict[str, Callable[[ApiWanted], None]] = {}
+"""Ways to answer requests with a model, registered by whoever mounts these commands: "native"."""
 
 
 @app.command()
@@ -58,8 +75,30 @@ def serve(
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Also send COOP and COEP (cross-origin isolation).")
     ] = False,
+    api: Annotated[
+        bool,
+        typer.Option("--api", help="Instead of the site, OpenAI's API of this machine's models."),
+    ] = False,
+    hub: Annotated[Path, typer.Option(help="With --api: the folder that `build` filled.")] = Path(
+        "build/hub"
+    ),
+    model: Annotated[
+        str | None, typer.Option(help="With --api: load this model at once, not when asked.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(help="With --api: tokens of context; the most that fits.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="With --api: pages of this origin may ask, too.")
+    ] = None,
 ) -> None:
-    """Serve a built site on this machine, with the headers a deployment would send."""
+    """Serve a built site on this machine, with the headers a deployment would send.
+
+    With --api no site is served but the models of a hub, to any program that speaks OpenAI's API.
+    """
+    if api:
+        wanted = ApiWanted(hub, host, port, model, context, tuple(allow_origin or ()))
+        return API_SERVERS["native"](wanted)
     from .serve import ISOLATION, Mount, address, make_server
 
     path = f"/{under.strip('/')}/" if under.strip("/") else "/"
