@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from ..abort import AbortSignal
 from ..chat_completions import stream
@@ -101,12 +102,14 @@ class Chat:
         self._messages.append({"role": "user", "content": text})
         fields = {"stream": True, "stream_options": {"include_usage": True}}
         request = parse_chat_request({**self._settings, **fields, "messages": self._messages})
-        answer, usage = "", None
+        answer, usage, thinks = "", None, False
         with stopped_by_interrupt() as stop:
             async for chunk in stream(self._engine, request, stop):
                 usage = chunk["usage"]
                 for choice in chunk["choices"]:
                     piece = choice["delta"].get("content", "")
+                    thought = choice["delta"].get("reasoning_content", "")
+                    thinks = self._show_thought(thought, thinks, ended=bool(piece))
                     answer += piece
                     sys.stdout.write(piece)
                     sys.stdout.flush()
@@ -114,6 +117,14 @@ class Chat:
         self._messages.append({"role": "assistant", "content": answer})
         if usage is not None:
             self._console.print(_usage_line(usage), highlight=False, soft_wrap=True)
+
+    def _show_thought(self, thought: str, thinks: bool, *, ended: bool) -> bool:
+        """Reasoning, dimmed, apart from the answer; whether the model is still at it."""
+        if thought:
+            self._console.print(Text(thought, style="dim"), end="", soft_wrap=True)
+        if thinks and ended:
+            self._console.print("\n")
+        return (thinks or bool(thought)) and not ended
 
 
 def _usage_line(usage: Mapping[str, Any]) -> str:
@@ -183,6 +194,11 @@ def print_bench(result: Mapping[str, Any]) -> None:
             f"{run['cpu_ms_per_token']:.2f} ms/token",
         )
     console.print(table)
+    if "parallel" in result:
+        together = result["parallel"]
+        console.print(
+            f"{together['sequences']} sequences together: {together['decode_tok_s']:.1f} tok/s"
+        )
     for name, choice in result["choices"].items():
         if choice["milliseconds"] or choice["forced"]:
             console.print(_choice_line(name, choice), highlight=False, soft_wrap=True)
