@@ -10,6 +10,8 @@ and `cpu_ms_per_token` the time that the engine itself runs, prompt included.
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,16 +21,22 @@ from typing import Any
 from .abort import AbortSignal
 from .busy import BusyTime
 from .device_time import profile, time_steps
-from .engine import Engine
+from .engine import MOST_ANSWERS, Engine
 from .executor import require_timestamps
 from .facts import choice_facts, device_name
 from .fit import dispatches_per_token
 from .loading import LoadedModel
-from .progress import OnProgress, Progress
+from .progress import OnProgress, Progress, ignore_progress
 from .sampling import SamplingParams, bad_param
 from .session import Generation, context_exceeded
 
 QUEUED_STEPS = 16
+RANGES = (
+    ("prompt", 1, 2**20),
+    ("new", 2, 2**20),
+    ("runs", 1, 100),
+    ("parallel", 1, MOST_ANSWERS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,11 @@ class BenchRequest:
     """Whether to time every kernel as well."""
     temperature: float = 0.0
     top_p: float = 1.0
+    parallel: int = 1
+    """How many sequences to decode together as well, from prompts of their own."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("prompt", 1, 2**20), ("new", 2, 2**20), ("runs", 1, 100)):
+        for name, low, high in RANGES:
             if not low <= getattr(self, name) <= high:
                 raise bad_param(name, f"{name} must lie between {low} and {high}")
         self.params()
@@ -70,6 +80,7 @@ async def bench(
         for index in range(request.runs):
             runs.append(await _run(model, request, index, signal, on_progress))
             on_progress(Progress("bench", index + 1, request.runs, "runs"))
+        together = await _together(model, request, signal) if request.parallel > 1 else None
         profiled = {"profile": await profile(model.session)} if request.profile else {}
     plan = model.session.plan
     return {
@@ -81,12 +92,42 @@ async def bench(
         "weight_bytes": plan.memory.weights,
         "load_ms": round(load_ms, 1),
         "runs": runs,
+        **({} if together is None else {"parallel": together}),
         **profiled,
     }
 
 
+async def _together(
+    model: LoadedModel, request: BenchRequest, signal: AbortSignal
+) -> dict[str, Any]:
+    """Tokens a second of `parallel` sequences while all of them are being decoded."""
+    session = model.session
+    params = dataclasses.replace(request.params(), seed=None)
+
+    async def one(index: int) -> list[float]:
+        prompt = _prompt(request, session.plan.vocab_size, request.runs + index)
+        generation = Generation(prompt, params, max_tokens=request.new)
+        return await _token_times(
+            session.generate(generation, signal=signal), request.new, ignore_progress
+        )
+
+    times = await asyncio.gather(*(one(index) for index in range(request.parallel)))
+    begin, end = max(t[0] for t in times), min(t[-1] for t in times)
+    tokens = sum(begin < time <= end for each in times for time in each)
+    return {
+        "sequences": request.parallel,
+        "tokens": tokens,
+        "decode_tok_s": round(tokens / (end - begin), 2) if end > begin else 0.0,
+    }
+
+
+def _prompt(request: BenchRequest, vocab_size: int, index: int) -> tuple[int, ...]:
+    """A prompt that begins like no other, so that none finds another in the cache."""
+    return tuple((index + 1 + 7919 * i) % vocab_size for i in range(request.prompt))
+
+
 def _check_fits(model: LoadedModel, request: BenchRequest) -> None:
-    needed = request.prompt + request.new
+    needed = (request.prompt + request.new) * request.parallel
     if needed > model.session.context:
         raise context_exceeded(needed, model.session.context)
 
@@ -98,9 +139,7 @@ async def _run(
     signal: AbortSignal,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    # A different prompt each run, so that no run finds the one before in the cache.
-    vocab = model.session.plan.vocab_size
-    prompt = tuple((index + 1 + 7919 * i) % vocab for i in range(request.prompt))
+    prompt = _prompt(request, model.session.plan.vocab_size, index)
     generation = Generation(prompt, request.params(), max_tokens=request.new)
     on_progress(Progress("prefill", 0, request.prompt, "tokens"))
     started = time.perf_counter()

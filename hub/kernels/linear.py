@@ -28,7 +28,8 @@ longer."""
 
 FEW_TOKENS = 2
 """Tokens of different sequences that a thread carries: more cost two of them too much."""
-SOFTWARE_FEW_ROWS = 8
+SOFTWARE_FEW_ROWS = 12
+"""Their rows: loads of activations cost as much as those of weights."""
 ACTIVATIONS = ("", "silu", "gelu_tanh", "gelu", "relu")
 
 MANY_ROWS = 32768

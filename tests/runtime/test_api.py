@@ -411,6 +411,15 @@ async def test_bench_reports_every_run(open_desk: OpenDesk) -> None:
         await desk.api.bench('{"id": "fake", "prompt": 250, "new": 8}')
 
 
+async def test_bench_decodes_sequences_together_too(open_desk: OpenDesk) -> None:
+    desk = open_desk(files=fake_hub(plan=fake_plan(seats=4)))
+    asked = {"id": "fake", "prompt": 30, "new": 12, "runs": 1, "parallel": 3}
+    result = json.loads(await desk.api.bench(json.dumps(asked)))
+    assert result["parallel"]["sequences"] == 3
+    assert 0 < result["parallel"]["tokens"] <= 33
+    assert any("decode_batch" in entries for entries, _ in desk.executor.submits)
+
+
 async def test_a_chat_with_a_model_without_a_template_says_what_is_missing(
     open_desk: OpenDesk,
 ) -> None:
