@@ -190,6 +190,9 @@ def bench(
         float, typer.Option(min=0.0, max=2.0, help="0 takes the likeliest token.")
     ] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=8, help="Also decode this many sequences together.")
+    ] = 1,
     browser: Annotated[
         bool, typer.Option("--browser/--native", help="In headless Chromium, or in this process.")
     ] = False,
@@ -199,7 +202,7 @@ def bench(
     from ..bench import BenchRequest
     from .terminal import print_bench
 
-    request = BenchRequest(id, prompt, new, runs, profile, temperature, top_p)
+    request = BenchRequest(id, prompt, new, runs, profile, temperature, top_p, parallel)
     options = dataclasses.replace(
         _options(scheme, variant, None, synthetic), choices=_choices(choice or []), retune=retune
     )
