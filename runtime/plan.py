@@ -17,6 +17,8 @@ Entry points every chat model has (symbols in brackets):
   from the counter-based generator hash(seed, pos), and `counts[token] += 1`.
 * `count(n)`: marks the n ids in `tokens` as prompt tokens in `counts` (sets bit 31).
 * `reset()`: `counts` = 0.
+* `logprobs()`, `bias()`, `mask()` between a decode and a draw, `chosen()` after it: what the
+  likeliest tokens are, and what changes the logits (see `logprobs.py` and `constraint.py`).
 * `synthesize(seed)`: fills every weight buffer with well-behaved numbers (for benchmarks).
 
 Models with recurrent layers (`recurrent`) hold, besides pages, a state: what such layers have read
@@ -43,7 +45,8 @@ multiple of 64 bytes and all zero at first, from `module.data_end` on, behind a 
 each further thread; the memory is imported as `env.memory`, and nothing else is.
 
 I/O buffers: `tokens` i32[prefill_chunk], `token` i32[1], `page_table` i32[pages],
-`logits` f32[vocab], `sampler` u32[16], `counts` u32[vocab].
+`logits` f32[vocab], `sampler` u32[16], `counts` u32[vocab], `logprobs` u32[42],
+`bias` u32[2048], `token_mask` u32[ceil(vocab / 32)].
 """
 
 from __future__ import annotations
