@@ -25,7 +25,7 @@ from tvm.target import Target
 from tvm_ffi import structural_walk
 
 from ..errors import CompileError
-from .transcendental import expand
+from .transcendental import expand, without_lets
 
 FEATURES = {"cpu": ("simd128",), "cpu-relaxed": ("simd128", "relaxed-simd")}
 """WebAssembly features of the kernels, by variant."""
@@ -51,7 +51,6 @@ PASSES = (
     lambda: tirx.transform.NarrowDataType(32),
     s_tir.transform.LoopPartition,
     lambda: tirx.transform.VectorizeLoop(True),
-    tirx.transform.StorageRewrite,
     s_tir.transform.HoistIfThenElse,
     tirx.transform.UnrollLoop,
     s_tir.transform.RenormalizeSplitPattern,
@@ -59,9 +58,15 @@ PASSES = (
     tirx.transform.RemoveNoOp,
     s_tir.transform.RewriteUnsafeSelect,
     tirx.transform.CommonSubexprElim,
+    # What was written out may have been repeated since, with the names it holds values under.
+    tirx.transform.ConvertSSA,
 )
 """TVM's own order (`tvm/s_tir/pipeline.py`) without what only devices need and without the packed
-calling convention."""
+calling convention.
+
+Storage is not rewritten: TVM would let two local arrays share their place, and tell LLVM that they
+do not. LLVM keeps small ones in registers by itself.
+"""
 
 
 def wasm_target(features: Iterable[str]) -> Target:
@@ -105,7 +110,7 @@ def _plain(name: str, func: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
                 module = make()(module)
     except Exception as error:  # as above
         raise CompileError(f"TVM cannot lower {name} for WebAssembly: {error}") from error
-    return _with_pointers(name, module[name], target)
+    return _with_pointers(name, without_lets(module[name]), target)
 
 
 def _check_parameters(name: str, func: tirx.PrimFunc) -> None:

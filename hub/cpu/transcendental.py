@@ -33,6 +33,41 @@ def expand(func: tirx.PrimFunc) -> tirx.PrimFunc:
     return expanded
 
 
+def without_lets(func: tirx.PrimFunc) -> tirx.PrimFunc:
+    """`func` with what its expressions hold bound in statements of their own.
+
+    TVM's analysis stumbles over a held value that it meets twice.
+    """
+
+    def flat(stmt: Any) -> Any:
+        if not any(isinstance(part, tirx.SeqStmt) for part in stmt.seq):
+            return stmt
+        parts = [p.seq if isinstance(p, tirx.SeqStmt) else [p] for p in stmt.seq]
+        return tirx.SeqStmt([inner for part in parts for inner in part])
+
+    plain = ((tirx.BufferStore, tirx.Bind, tirx.Evaluate), _with_bindings)
+    found: tirx.PrimFunc = structural_map(func, (plain, (tirx.SeqStmt, flat)))
+    return found
+
+
+def _with_bindings(stmt: Any) -> Any:
+    bindings: list[Any] = []
+
+    def bare(value: Any) -> Any:
+        return structural_map(value, (tirx.Let, take), order="pre")
+
+    def take(expr: Any) -> Any:
+        while isinstance(expr, tirx.Let):
+            # What the value holds itself comes before it.
+            value = bare(expr.value)
+            bindings.append(tirx.Bind(expr.var, value))
+            expr = expr.body
+        return expr
+
+    found = bare(stmt)
+    return tirx.SeqStmt([*bindings, found]) if bindings else stmt
+
+
 def _f32(value: float) -> Any:
     return tirx.const(value, F32)
 
@@ -42,7 +77,13 @@ def _i32(value: int) -> Any:
 
 
 def _let(value: Any, body: Callable[[Any], Any]) -> Any:
-    """`body` of the value, which is computed once."""
+    """`body` of the value, which is computed once.
+
+    An integer is repeated instead: TVM's analysis takes one that is held for one that changes, and
+    LLVM computes it once all the same.
+    """
+    if str(value.ty.dtype) != F32:
+        return body(value)
     var = tirx.Var("held", value.ty)
     return tirx.Let(var, value, body(var))
 
@@ -109,7 +150,7 @@ def log(x: Any) -> Any:
         mantissa = _let(power, lambda p: tirx.reinterpret(F32, bits - (p << _i32(23))))
         return _let(mantissa, lambda m: _log_of(m) + tirx.Cast(F32, power) * _f32(math.log(2)))
 
-    return _let(tirx.reinterpret(I32, x), split)
+    return _let(x, lambda held: split(tirx.reinterpret(I32, held)))
 
 
 def _log_of(m: Any) -> Any:

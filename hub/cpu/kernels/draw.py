@@ -16,8 +16,8 @@ from tvm import tirx
 from tvm.tirx.script.builder import ir as B
 
 from ...kernels.kernel import Op
-from .kernel import CpuKernel, CpuProfile, CpuSequence
-from .tokens import LOWEST, argmax, assign, count, kernel, mix, reset, symbol, variable
+from .kernel import CpuProfile, CpuSequence
+from .tokens import LOWEST, argmax, assign, count, kernel, mix, reset, symbol, total, variable
 from .vectors import Body
 
 __all__ = ["argmax", "count", "reset", "sample"]
@@ -143,7 +143,9 @@ def _raise_floor(
             key = B.bind(_key(values[i]))
             # Two steps: the highest digit would be shifted by all 32 bits.
             turned = B.bind(key ^ B.int32(SMALLEST))
-            same = ((turned ^ found[0]) >> B.int32(low + bits - 1)) >> B.int32(1)
+            # The highest digit has nothing above it to agree with.
+            highest = low + bits == 32
+            same = B.int32(0) if highest else (turned ^ found[0]) >> B.int32(low + bits)
             with B.If(tirx.all(key >= least, same == B.int32(0))), B.Then():
                 at = B.bind((turned >> B.int32(low)) & B.int32((1 << bits) - 1))
                 B.buffer_store(bins, bins[at] + weight(weights, i), [at])
@@ -167,14 +169,14 @@ def _draw(
     """The token with the largest score among those that are left."""
     min_p = B.bind(_field(sampler, 2))
     least = B.bind(floor)
-    stream = B.bind(mix(mix(sampler[7] + B.uint32(0x9E3779B9)) ^ sampler[8]))
+    stream = B.bind(mix(mix(total(sampler[7], B.uint32(0x9E3779B9))) ^ sampler[8]))
     stream = B.bind(mix(stream ^ B.Cast("uint32", pos)))
-    salt = B.bind(mix(stream + B.uint32(0x85EBCA6B)))
+    salt = B.bind(mix(total(stream, B.uint32(0x85EBCA6B))))
     best, index = variable("float32", B.float32(LOWEST)), variable("int32", B.int32(0))
     with B.serial(0, vocab) as i:
         likely = tirx.any(min_p <= B.float32(0), weights[i] >= min_p)
         with B.If(tirx.all(_key(values[i]) >= least, likely)), B.Then():
-            word = B.bind(mix(mix(stream ^ B.Cast("uint32", i)) + salt))
+            word = B.bind(mix(total(mix(stream ^ B.Cast("uint32", i)), salt)))
             score = B.bind(values[i] - peak - B.log(_exponential(word)))
             with B.If(score > best[0]), B.Then():
                 assign(best, score)

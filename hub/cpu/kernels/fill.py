@@ -17,7 +17,7 @@ from runtime.plan import Expr, Uniform
 from ...kernels.fill import KINDS
 from ...kernels.kernel import Op
 from .kernel import CpuKernel, CpuProfile
-from .tokens import kernel, mix, symbol
+from .tokens import kernel, mix, symbol, total
 from .vectors import Body
 
 TILE = 4096
@@ -51,7 +51,7 @@ def _value(op: Op, kind: str, at: Any, seed: Any) -> Any:
         return B.float32(1)
     if kind == "rope":
         return _rope(op, at)
-    word = mix(mix(B.Cast("uint32", at) + B.uint32(0x9E3779B9)) ^ B.Cast("uint32", seed))
+    word = mix(mix(total(B.Cast("uint32", at), B.uint32(0x9E3779B9))) ^ B.Cast("uint32", seed))
     if kind == "bits":
         return word
     if kind == "scales":

@@ -59,12 +59,26 @@ def assign(kept: Any, value: Any) -> None:
     B.buffer_store(kept, value, [0])
 
 
+def total(a: Any, b: Any) -> Any:
+    """The sum of two u32, wrapping: TVM tells LLVM that 32 bits never overflow, so in 64."""
+    return B.Cast("uint32", B.Cast("uint64", a) + B.Cast("uint64", b))
+
+
+def product(a: Any, factor: int) -> Any:
+    """A u32 times a literal, wrapping."""
+    return B.Cast("uint32", B.Cast("uint64", a) * tirx.const(factor, "uint64"))
+
+
 def mix(value: Any) -> Any:
     """A u32 finalizer of two multiplications."""
-    h = B.bind(value)
-    h = B.bind((h ^ (h >> B.uint32(16))) * B.uint32(0x7FEB352D))
-    h = B.bind((h ^ (h >> B.uint32(15))) * B.uint32(0x846CA68B))
-    return h ^ (h >> B.uint32(16))
+    # Kept in a local variable: TVM's analysis follows what is bound, and doubles with every use.
+    h = variable("uint32", value)
+    assign(h, h[0] ^ (h[0] >> B.uint32(16)))
+    assign(h, product(h[0], 0x7FEB352D))
+    assign(h, h[0] ^ (h[0] >> B.uint32(15)))
+    assign(h, product(h[0], 0x846CA68B))
+    assign(h, h[0] ^ (h[0] >> B.uint32(16)))
+    return h[0]
 
 
 def argmax(op: Op, profile: CpuProfile) -> CpuKernel:
