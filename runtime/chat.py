@@ -24,8 +24,8 @@ RESERVED = frozenset({*TOKEN_NAMES, "add_generation_prompt", "documents", "messa
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn: `role` is "system", "user" or "assistant"; `extra` holds the other fields that
-    templates read, such as `name` and `reasoning_content`."""
+    """One turn: `role` is "system", "user", "assistant" or "tool"; `extra` holds the other fields
+    that templates read, such as `name`, `reasoning_content` and `tool_calls`."""
 
     role: str
     content: str
@@ -52,8 +52,14 @@ class ChatTemplate:
         """Whether the template looks at a variable or field of that name."""
         return re.search(rf"\b{re.escape(name)}\b", self.source) is not None
 
-    def render(self, messages: Sequence[Message], fields: Mapping[str, Any] | None = None) -> str:
-        """The prompt that asks for the next assistant message; `fields` are further variables.
+    def render(
+        self,
+        messages: Sequence[Message],
+        fields: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
+        """The prompt that asks for the next assistant message; `fields` are further variables,
+        `tools` the functions that it may call, as OpenAI's requests have them.
 
         Raises ModelpressError "bad_request" with the template's own words when it refuses the
         messages, FormatError when it fails or runs past its budgets.
@@ -65,7 +71,7 @@ class ChatTemplate:
             **self.tokens,
             "messages": [{"role": m.role, "content": m.content, **m.extra} for m in messages],
             "add_generation_prompt": True,
-            "tools": None,
+            "tools": tools,
             "documents": None,
         }
         return render_template(self.template, variables)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .answer import AnswerPlan, model_tokenizer
@@ -22,6 +23,7 @@ from .reasoning import ThinkMarks, think_marks
 from .sampling import SamplingParams, bad_param
 from .session import Generation
 from .structured import Write, after_reasoning
+from .tool_formats import ToolFormat, tool_format
 
 THINKING = "enable_thinking"
 """The variable by which templates turn reasoning on and off."""
@@ -38,6 +40,20 @@ class ChatAsk:
     def model(self) -> str | None:
         """Who is asked."""
         return self.request.model
+
+    @property
+    def turns(self) -> int:
+        """How many of the oldest turns may be left out."""
+        if self.request.context_overflow != "truncate":
+            return 0
+        return max(0, len(_questions(self.request.messages)) - 1)
+
+    def without(self, turns: int) -> ChatAsk:
+        """The same without the oldest `turns`; system messages stay."""
+        messages = self.request.messages
+        first = _questions(messages)[turns]
+        kept = [m for i, m in enumerate(messages) if i >= first or m.role == "system"]
+        return replace(self, request=replace(self.request, messages=tuple(kept)))
 
     def plan(self, documents: Documents) -> AnswerPlan:
         """Raises "bad_request" when the template refuses the messages or they make no token."""
@@ -56,6 +72,8 @@ class ChatAsk:
             settled=marks is None or marks.is_settled(text),
             top_logprobs=request.logprobs,
             bias=request.logit_bias,
+            tools=_tool_format(documents, request),
+            spelled=documents.structured.spelled if documents.structured else {},
         )
         reader = Reader(tokenizer, options)
         defaults = SamplingParams.from_defaults(manifest.sampling)
@@ -64,6 +82,7 @@ class ChatAsk:
             params=request.params(defaults, self.choice),
             stop_ids=options.stop_ids,
             max_tokens=request.max_tokens,
+            slides=request.context_overflow == "slide",
             hooks=replace(
                 reading_hooks(reader, options), constraint=_constraint(documents, request, options)
             ),
@@ -75,14 +94,38 @@ def _constraint(
     documents: Documents, request: ChatRequest, options: ReaderOptions
 ) -> Constraint | None:
     """What holds the answer to the format asked for, reasoning left free."""
-    if request.format is None:
+    param = "tools" if request.tools is not None else "response_format"
+    if options.tools is not None and request.tools is not None:
+        write: Write = partial(options.tools.write, use=request.tools)
+    elif request.format is not None:
+        write = request.format.write
+    else:
         return None
-    check_entry(documents, "response_format", "mask")
-    write: Write = request.format.write
+    check_entry(documents, param, "mask")
     if options.marks is not None and not options.settled:
         write = after_reasoning(write, options.marks, is_open=options.is_open)
     assert documents.structured is not None, "who has a template has a tokenizer"
-    return documents.structured.constraint(write, "response_format")
+    return documents.structured.constraint(write, param)
+
+
+def _tool_format(documents: Documents, request: ChatRequest) -> ToolFormat | None:
+    """How this model writes the calls that a request allows."""
+    if request.tools is None:
+        return None
+    assert documents.template is not None
+    if not documents.template.reads("tools"):
+        raise bad_param("tools", f"the chat template of {documents.entry.id} knows no tools")
+    format_ = tool_format(documents.template.source)
+    if format_ is None:
+        raise bad_param(
+            "tools", f"how {documents.entry.id} writes calls of tools is not known here"
+        )
+    return format_
+
+
+def _questions(messages: Sequence[Message]) -> list[int]:
+    """Where turns begin."""
+    return [index for index, message in enumerate(messages) if message.role == "user"]
 
 
 def reading_hooks(reader: Reader, options: ReaderOptions) -> Hooks:
@@ -124,7 +167,8 @@ def chat_prompt(documents: Documents, request: ChatRequest) -> tuple[str, ThinkM
     _check_names(template, request.messages)
     marks = think_marks(template.source)
     fields = template_fields(template, request, thinks=marks is not None)
-    text = template.render(with_system(request.messages, documents.manifest), fields)
+    tools = [tool.document for tool in request.tools.shown] if request.tools else None
+    text = template.render(with_system(request.messages, documents.manifest), fields, tools)
     if marks is not None and fields.get(THINKING) is False:
         text = marks.closed(text)
     return text, marks
@@ -161,6 +205,9 @@ def template_fields(
 def _check_names(template: ChatTemplate, messages: Sequence[Message]) -> None:
     read = re.search(r"message\s*(\.\s*name\b|\[\s*['\"]name['\"])", template.source)
     for index, message in enumerate(messages):
+        if "tool_calls" in message.extra and not template.reads("tool_calls"):
+            where = f"messages[{index}].tool_calls"
+            raise bad_param(where, f"this model's chat template knows no tools; leave out {where}")
         if "name" in message.extra and not read:
             where = f"messages[{index}].name"
             raise bad_param(where, f"this model's chat template knows no names; leave out {where}")

@@ -14,7 +14,7 @@ from .chat_request import ChatRequest
 from .choices import Event, answers
 from .engine import Answer, Engine
 from .reader import FinishReason, ReadToken
-from .responses import chat_logprobs, head, usage
+from .responses import add_call, call_delta, chat_logprobs, head, usage
 from .token_text import TokenText
 
 
@@ -27,15 +27,21 @@ class _Choice:
     reasoning: list[str] = field(default_factory=list)
     tokens: list[ReadToken] = field(default_factory=list)
     reason: FinishReason | None = None
+    calls: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
         piece = event.piece
+        if piece.call is not None:
+            add_call(self.calls, piece.call)
         (self.content if piece.kind == "content" else self.reasoning).append(piece.text)
         self.tokens += piece.tokens
         self.reason = piece.finish_reason
 
     def message(self) -> dict[str, Any]:
-        message = {"role": "assistant", "content": "".join(self.content), "refusal": None}
+        content = "".join(self.content)
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if self.calls:
+            message |= {"content": content or None, "tool_calls": self.calls}
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         return message
@@ -103,6 +109,8 @@ class _Chunks:
         if event.index not in self._measures:
             self._measures[event.index] = event.answer.measure
             deltas.append(self._chunk(event.index, {"role": "assistant", "content": ""}))
+        if piece.call is not None:
+            deltas.append(self._chunk(event.index, {"tool_calls": [call_delta(piece.call)]}))
         if piece.text or piece.tokens:
             name = "content" if piece.kind == "content" else "reasoning_content"
             told = chat_logprobs(piece.tokens, self._texts) if self._texts else None

@@ -7,11 +7,22 @@ from typing import Any
 from .chat import Message
 from .request_fields import check_text
 from .sampling import bad_param
+from .tool_messages import check_results, parse_calls
 
 MAX_MESSAGES = 10_000
 MAX_CHARACTERS = 4_000_000
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-TEXT_FIELDS = {"name": frozenset(ROLES), "reasoning_content": frozenset({"assistant"})}
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+TEXT_FIELDS = {
+    "name": frozenset(ROLES),
+    "reasoning_content": frozenset({"assistant"}),
+    "tool_call_id": frozenset({"tool"}),
+}
 """Fields of text besides the content, and the roles that may have them."""
 
 
@@ -22,6 +33,7 @@ def parse_messages(value: Any) -> tuple[Message, ...]:
     if len(value) > MAX_MESSAGES:
         raise bad_param("messages", f"messages may hold at most {MAX_MESSAGES}")
     messages = tuple(_message(item, f"messages[{i}]") for i, item in enumerate(value))
+    check_results(messages)
     if sum(len(m.content or "") for m in messages) > MAX_CHARACTERS:
         raise bad_param("messages", f"messages may hold at most {MAX_CHARACTERS} characters")
     return messages
@@ -34,10 +46,13 @@ def _message(value: Any, where: str) -> Message:
     if not isinstance(role, str) or role not in ROLES:
         known = ", ".join(ROLES)
         raise bad_param(f"{where}.role", f"{where}.role must be one of: {known}")
-    extra = {}
+    extra: dict[str, Any] = {}
     for name, item in value.items():
         place = f"{where}.{str(name)[:80]}"
         if name in ("role", "content") or item is None:
+            continue
+        if name == "tool_calls" and role == "assistant":
+            extra[name] = parse_calls(item, place)
             continue
         if role not in TEXT_FIELDS.get(name, ()):
             raise bad_param(place, f"{place} is not supported; leave it out")
@@ -45,7 +60,10 @@ def _message(value: Any, where: str) -> Message:
             raise bad_param(place, f"{place} must be text")
         check_text(item, place)
         extra[name] = item
-    return Message(ROLES[role], content(value.get("content"), f"{where}.content"), extra)
+    text = value.get("content")
+    if text is None and "tool_calls" in extra:
+        text = ""
+    return Message(ROLES[role], content(text, f"{where}.content"), extra)
 
 
 def content(value: Any, where: str) -> str:

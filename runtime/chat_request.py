@@ -15,6 +15,7 @@ from typing import Any
 from .chat import RESERVED, Message
 from .chat_messages import parse_messages
 from .logprobs import TOP
+from .overflow import parse_overflow
 from .request_fields import (
     MAX_CHOICES,
     SAMPLING_FIELDS,
@@ -30,6 +31,7 @@ from .request_fields import (
 )
 from .response_format import ResponseFormat, parse_response_format
 from .sampling import MAX_SEED, SamplingParams, bad_param
+from .tools import ToolUse, parse_tools
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 MAX_TEMPLATE_FIELDS = 32
@@ -38,13 +40,10 @@ QUIET: Mapping[str, tuple[Any, ...]] = {
     "function_call": (None, "none"),
     "functions": (None, []),
     "modalities": (None, ["text"]),
-    "parallel_tool_calls": (None, True, False),
     "prediction": (None,),
     "prompt_cache_retention": (None, "in_memory", "in-memory"),
     "service_tier": (None, "auto", "default"),
     "store": (None, False),
-    "tool_choice": (None, "none", "auto"),
-    "tools": (None, []),
     "verbosity": (None, "medium"),
     "web_search_options": (None,),
 }
@@ -53,6 +52,7 @@ FIELDS = frozenset(
     {
         *SAMPLING_FIELDS,
         "chat_template_kwargs",
+        "context_overflow",
         "logit_bias",
         "logprobs",
         "max_completion_tokens",
@@ -60,11 +60,14 @@ FIELDS = frozenset(
         "messages",
         "model",
         "n",
+        "parallel_tool_calls",
         "reasoning_effort",
         "response_format",
         "stop",
         "stream",
         "stream_options",
+        "tool_choice",
+        "tools",
         "top_logprobs",
     }
 )
@@ -86,10 +89,14 @@ class ChatRequest:
     """How many alternatives are told of each token; None tells no probabilities at all."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     reasoning_effort: str | None = None
+    context_overflow: str = "error"
+    """What to do with a conversation that outgrows the context: see `overflow.py`."""
     template_fields: Mapping[str, Any] = field(default_factory=dict)
     """Variables for the chat template, such as `enable_thinking`."""
     format: ResponseFormat | None = None
     """What the answer must look like; None for free text."""
+    tools: ToolUse | None = None
+    """What may be called; None where nothing may."""
 
     def params(self, defaults: SamplingParams, choice: int = 0) -> SamplingParams:
         """The model's defaults under the request's own values; each choice has its own seed."""
@@ -104,6 +111,9 @@ def parse_chat_request(data: Any) -> ChatRequest:
     check_object(data)
     check_known(data, FIELDS, QUIET, "a chat request")
     stream = flag(data, "stream")
+    format_, tools = parse_response_format(data.get("response_format")), parse_tools(data)
+    if format_ is not None and tools is not None:
+        raise bad_param("response_format", "response_format and tools cannot be asked for together")
     return ChatRequest(
         messages=parse_messages(data.get("messages")),
         model=optional(data, "model", str, "a string"),
@@ -116,8 +126,10 @@ def parse_chat_request(data: Any) -> ChatRequest:
         logprobs=_logprobs(data),
         logit_bias=logit_bias(data),
         reasoning_effort=_effort(data),
+        context_overflow=parse_overflow(data),
         template_fields=_template_fields(data),
-        format=parse_response_format(data.get("response_format")),
+        format=format_,
+        tools=tools,
     )
 
 

@@ -6,7 +6,7 @@ with the content that their tokens made; those of reasoning are dropped with its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,8 @@ from .logprobs import TokenLogprobs, read_record
 from .reasoning import Kind, ReasoningSplitter, ThinkMarks
 from .token_text import TokenText
 from .tokenizer import Detokenizer, StopStrings, Tokenizer
+from .tool_calls import CallDelta, CallSplitter
+from .tool_formats import ToolFormat
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 CERTAIN = TokenLogprobs(0.0, ())
@@ -39,6 +41,8 @@ class Piece:
     finish_reason: FinishReason | None = None
     kind: Kind = "content"
     tokens: tuple[ReadToken, ...] = ()
+    call: CallDelta | None = None
+    """Part of a call of a tool; then there is no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,10 @@ class ReaderOptions:
     top_logprobs: int | None = None
     """How many alternatives are told of each token; None tells nothing."""
     bias: Mapping[int, float] = field(default_factory=dict)
+    tools: ToolFormat | None = None
+    """How calls of tools are written; None where none are made."""
+    spelled: Mapping[int, str] = field(default_factory=dict)
+    """Special tokens that are read as text."""
 
 
 class Reader:
@@ -66,7 +74,11 @@ class Reader:
         self._stops = StopStrings(options.stops)
         marks = options.marks
         self._splitter = ReasoningSplitter(marks, is_open=options.is_open)
-        self._special = marks.special_ids(tokenizer) if marks else {}
+        self._calls = CallSplitter(options.tools) if options.tools else None
+        self._special = {
+            **(marks.special_ids(tokenizer) if marks else {}),
+            **(options.spelled if options.tools else {}),
+        }
         self._texts = TokenText(tokenizer) if options.top_logprobs is not None else None
         self._records: list[TokenLogprobs] = []
         self._pending: list[ReadToken] = []
@@ -103,6 +115,10 @@ class Reader:
         """What was held back; the last piece has the reason of the end."""
         parts = [*self._splitter.push(self._detokenizer.finish()), *self._splitter.finish()]
         yield from self._pieces(parts)
+        if self._calls is not None:
+            yield from self._parts(self._calls.finish())
+            if self._calls.calls and reason == "stop":
+                reason = "tool_calls"
         text = self._stops.finish()
         if self._stops.matched is not None:
             reason = "stop"
@@ -112,9 +128,20 @@ class Reader:
         for kind, text in parts:
             if kind == "reasoning":
                 yield Piece(text, kind=kind)
-            elif given := self._stops.push(text):
-                yield Piece(given, tokens=self._taken(given))
+            elif self._calls is not None:
+                yield from self._parts(self._calls.push(text))
+            else:
+                yield from self._parts((text,))
         self.stopped = self.stopped or self._stops.matched is not None
+
+    def _parts(self, parts: Iterable[str | CallDelta]) -> Iterator[Piece]:
+        """Content, which a stop string may end, and calls, which none does."""
+        for part in parts:
+            if isinstance(part, CallDelta):
+                self._pending.clear()
+                yield Piece("", call=part)
+            elif given := self._stops.push(part):
+                yield Piece(given, tokens=self._taken(given))
 
     def _taken(self, text: str) -> tuple[ReadToken, ...]:
         """The tokens that have become text; where a stop string ends it, those that begin in it."""

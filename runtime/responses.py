@@ -17,6 +17,7 @@ from .errors import ModelpressError
 from .loading import LoadedModel
 from .reader import ReadToken
 from .token_text import TokenText
+from .tool_calls import CallDelta
 
 STATUS = {
     "aborted": 499,
@@ -91,6 +92,23 @@ def _token(texts: TokenText, token: int, logprob: float) -> dict[str, Any]:
         "logprob": logprob,
         "bytes": list(texts.bytes_of(token)),
     }
+
+
+def call_delta(part: CallDelta) -> dict[str, Any]:
+    """A part of a call in a chunk; the first has all the fields."""
+    if part.name is None:
+        return {"index": part.index, "function": {"arguments": part.arguments}}
+    function = {"name": part.name, "arguments": part.arguments}
+    return {"index": part.index, "id": part.id, "type": "function", "function": function}
+
+
+def add_call(calls: list[dict[str, Any]], part: CallDelta) -> None:
+    """Let the calls of a whole answer grow by a part."""
+    if part.name is not None:
+        function = {"name": part.name, "arguments": part.arguments}
+        calls.append({"id": part.id, "type": "function", "function": function})
+    else:
+        calls[part.index]["function"]["arguments"] += part.arguments
 
 
 def error_object(error: ModelpressError) -> dict[str, Any]:

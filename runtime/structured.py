@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .errors import ModelpressError
 from .grammar.constraint import GrammarConstraint
@@ -11,12 +11,14 @@ from .grammar.rules import Chars, Expression, Grammar, Repeat, Until, choice, se
 from .reasoning import ThinkMarks, think_marks
 from .response_format import grammar_text
 from .tokenizer import Tokenizer
+from .tool_formats import tool_format
 
 
 def written_marks(template: str) -> tuple[str, ...]:
-    """Marks of a template that a model writes itself: around its reasoning."""
-    marks = think_marks(template)
-    return () if marks is None else (marks.begin, marks.end)
+    """Marks of a template that a model writes itself: around its reasoning and its calls."""
+    marks, format_ = think_marks(template), tool_format(template)
+    found = () if marks is None else (marks.begin, marks.end)
+    return found if format_ is None else (*found, *format_.marks)
 
 
 LINES = Repeat(Chars(((0x0A, 0x0A),)), 0, 2)
@@ -32,6 +34,11 @@ class Structured:
     ) -> None:
         self._factory, self._tokenizer, self._vocabulary = factory, tokenizer, vocabulary
         self._grammars: Grammars | None = None
+
+    @property
+    def spelled(self) -> Mapping[int, str]:
+        """Special tokens that answers may hold as text."""
+        return self._vocabulary.spelled
 
     def constraint(self, write: Write, param: str) -> GrammarConstraint:
         """For one answer: what `write` allows. "bad_request" names `param` for what is refused,
