@@ -37,6 +37,15 @@ class Ask(Protocol):
         """Who is asked; None for the loaded model."""
         ...
 
+    @property
+    def turns(self) -> int:
+        """How many of the oldest turns of a conversation may be left out when it is too long."""
+        ...
+
+    def without(self, turns: int) -> Ask:
+        """The same without that many."""
+        ...
+
     def plan(self, documents: Documents) -> AnswerPlan:
         """The answer's plan for a model; "bad_request" when it cannot do what is asked."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .answer import AnswerPlan, model_tokenizer
+from .answer import AnswerPlan, Ask, model_tokenizer
 from .chat_answer import check_abilities, reading_hooks
 from .completion_request import CompletionRequest, Prompt
 from .errors import ModelpressError
@@ -68,6 +68,15 @@ class CompletionAsk:
     def model(self) -> str | None:
         """Who is asked."""
         return self.request.model
+
+    @property
+    def turns(self) -> int:
+        """A text has none."""
+        return 0
+
+    def without(self, turns: int) -> Ask:
+        """There is nothing to leave out."""
+        return self
 
     def plan(self, documents: Documents) -> AnswerPlan:
         """Raises "bad_request" for token ids and fields that the model does not know."""

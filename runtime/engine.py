@@ -33,6 +33,7 @@ from .loading import (
 )
 from .manifest import Registry, Task
 from .options import EngineOptions
+from .overflow import is_full, plan_within, slide
 from .placement import find_seats
 from .processor import is_for_processors
 from .progress import OnProgress, Progress, ignore_progress
@@ -129,7 +130,7 @@ class Engine:
         """
         signal = signal or AbortSignal()
         async with self._shared(ask.model, signal) as model:
-            plan = ask.plan(model.documents)
+            plan = plan_within(ask, model.documents, model.session.context)
             prompt = plan.generation.prompt
             measure = Measure(len(prompt), model.session.num_cached(prompt))
             tokens = self._tokens(model, plan.generation, measure, signal)
@@ -161,6 +162,7 @@ class Engine:
     ) -> AsyncGenerator[int]:
         """The tokens of an answer; where the device is lost, it goes on from those it has given."""
         given: list[int] = []
+        since = 0
         held: int | None = None
 
         def on_cached(count: int) -> None:
@@ -168,7 +170,7 @@ class Engine:
                 measure.cached_tokens = count
 
         while True:
-            rest = go_on(generation, given)
+            rest = go_on(generation, given[since:])
             tokens = model.session.generate(
                 rest, signal=signal, on_progress=self._on_progress, on_cached=on_cached
             )
@@ -187,7 +189,10 @@ class Engine:
                 model = await self._recovered(model, signal)
             else:
                 self._losses = 0
-                return
+                context = model.session.context
+                if not generation.slides or not is_full(generation, given[since:], context):
+                    return
+                generation, since = slide(generation, given[since:], context), len(given)
 
     async def _recovered(self, model: LoadedModel, signal: AbortSignal) -> LoadedModel:
         """What `model` became after its device was lost: made ready by whoever notices first."""

@@ -33,6 +33,8 @@ class Generation:
     given: int = 0
     """How many tokens at the end of `prompt` the answer has given already, before it was
     interrupted: to penalties they are the answer's."""
+    slides: bool = False
+    """Whether an answer that fills the context goes on without the oldest tokens."""
 
 
 def go_on(generation: Generation, given: Tokens[int]) -> Generation:
