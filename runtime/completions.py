@@ -9,7 +9,7 @@ from typing import Any
 
 from .abort import AbortSignal
 from .answer import Measure, model_tokenizer
-from .choices import answers
+from .choices import Event, answers
 from .completion_answer import CompletionAsk, completion_prompt
 from .completion_request import CompletionRequest
 from .engine import Engine
@@ -56,8 +56,8 @@ async def complete_text(
 ) -> dict[str, Any]:
     """The whole answer as a `text_completion` object."""
     signal = signal or AbortSignal()
-    model, told = await _prepared(engine, request, signal)
-    groups = await _drawn(engine, request, model, signal)
+    model, told = await _repeated(engine, request, signal)
+    model, groups = await _drawn(engine, request, model, signal)
     choices = [
         _choice(request, model, index * request.n + place, echo, choice)
         for index, (echo, group) in enumerate(zip(told, groups, strict=True))
@@ -75,30 +75,53 @@ async def stream_text(
 ) -> AsyncGenerator[dict[str, Any]]:
     """The answer as chunks; what is repeated of a prompt comes first."""
     signal = signal or AbortSignal()
-    model, told = await _prepared(engine, request, signal)
-    start = head(model, "text_completion", "cmpl") | (
-        {"usage": None} if request.include_usage else {}
-    )
-    texts, lengths = _texts(model), dict[int, int]()
-    for index in range(len(request.prompts) * request.n if request.echo else 0):
-        text = told[index // request.n].text
-        lengths[index] = len(text)
-        yield {**start, "choices": [_chunk(index, text, None, None)]}
-    groups: list[dict[int, Measure]] = [{} for _ in request.prompts]
+    model, told = await _repeated(engine, request, signal)
+    chunks = None if model is None else _Chunks(request, model)
+    if chunks is not None:
+        for index in range(len(request.prompts) * request.n):
+            yield chunks.repeated(index, told[index // request.n].text)
     async with aclosing(answers(engine, _asks(request), signal)) as events:
         async for event in events:
-            piece, index = event.piece, event.index
-            groups[index // request.n][index] = event.answer.measure
-            logprobs = None
-            if request.logprobs is not None:
-                scored = [(item.token, item.logprobs) for item in piece.tokens]
-                offset = lengths.get(index, 0)
-                logprobs = text_logprobs(scored, texts, offset)
-                lengths[index] = offset + sum(map(len, logprobs["tokens"]))
-            yield {**start, "choices": [_chunk(index, piece.text, logprobs, piece.finish_reason)]}
-    if request.include_usage:
-        measures = [[group[index] for index in sorted(group)] for group in groups]
-        yield {**start, "choices": [], "usage": usage(measures)}
+            chunks = chunks or _Chunks(request, event.answer.model)
+            yield chunks.of(event)
+    if chunks is not None and request.include_usage:
+        yield {**chunks.head, "choices": [], "usage": chunks.usage()}
+
+
+class _Chunks:
+    """The chunks of one request."""
+
+    def __init__(self, request: CompletionRequest, model: LoadedModel) -> None:
+        self.head = head(model, "text_completion", "cmpl")
+        if request.include_usage:
+            self.head["usage"] = None
+        self._request = request
+        self._texts = _texts(model)
+        self._lengths: dict[int, int] = {}
+        self._measures: dict[int, Measure] = {}
+
+    def repeated(self, index: int, text: str) -> dict[str, Any]:
+        """The prompt of a choice."""
+        self._lengths[index] = len(text)
+        return {**self.head, "choices": [_chunk(index, text, None, None)]}
+
+    def of(self, event: Event) -> dict[str, Any]:
+        """A piece of a choice."""
+        piece, index = event.piece, event.index
+        self._measures[index] = event.answer.measure
+        logprobs = None
+        if self._request.logprobs is not None:
+            offset = self._lengths.get(index, 0)
+            scored = [(item.token, item.logprobs) for item in piece.tokens]
+            logprobs = text_logprobs(scored, self._texts, offset)
+            self._lengths[index] = offset + sum(map(len, logprobs["tokens"]))
+        return {**self.head, "choices": [_chunk(index, piece.text, logprobs, piece.finish_reason)]}
+
+    def usage(self) -> dict[str, Any]:
+        """Of all prompts."""
+        ordered = [self._measures[index] for index in sorted(self._measures)]
+        n = self._request.n
+        return usage([ordered[start : start + n] for start in range(0, len(ordered), n)])
 
 
 def text_logprobs(scored: Sequence[Scored], texts: TokenText, offset: int) -> dict[str, Any]:
@@ -128,14 +151,16 @@ def _asks(request: CompletionRequest) -> list[CompletionAsk]:
     ]
 
 
-async def _prepared(
+async def _repeated(
     engine: Engine, request: CompletionRequest, signal: AbortSignal
-) -> tuple[LoadedModel, list[_Told]]:
-    """The model, and for each prompt what is to be repeated of it."""
+) -> tuple[LoadedModel | None, list[_Told]]:
+    """What is to be repeated of each prompt, and the model that was asked for it, if any."""
+    told = [_Told("") for _ in request.prompts]
+    if not request.echo:
+        return None, told
     model_id = request.model or _loaded(engine)
     async with engine.session(model_id, signal, engine.on_progress) as model:
-        told = [_Told("") for _ in request.prompts]
-        for index, prompt in enumerate(request.prompts if request.echo else ()):
+        for index, prompt in enumerate(request.prompts):
             tokens, _ = completion_prompt(model.documents, prompt, None)
             tokenizer = model_tokenizer(model.documents)
             text = prompt if isinstance(prompt, str) else tokenizer.decode(prompt)
@@ -154,21 +179,24 @@ def _loaded(engine: Engine) -> str:
 
 
 async def _drawn(
-    engine: Engine, request: CompletionRequest, model: LoadedModel, signal: AbortSignal
-) -> list[list[_Choice]]:
-    """All answers, by prompt."""
-    if request.max_tokens == 0:
-        return [[_undrawn(model, prompt)] * request.n for prompt in request.prompts]
+    engine: Engine, request: CompletionRequest, model: LoadedModel | None, signal: AbortSignal
+) -> tuple[LoadedModel, list[list[_Choice]]]:
+    """The model that answered, and all answers by prompt."""
+    if model is not None and request.max_tokens == 0:
+        undrawn = [[_undrawn(model, prompt)] * request.n for prompt in request.prompts]
+        return model, undrawn
     choices: dict[int, _Choice] = {}
     async with aclosing(answers(engine, _asks(request), signal)) as events:
         async for event in events:
+            model = event.answer.model
             choice = choices.setdefault(event.index, _Choice(event.answer.measure))
             choice.text.append(event.piece.text)
             choice.tokens += event.piece.tokens
             choice.reason = event.piece.finish_reason or choice.reason
+    assert model is not None, "an answer ends with a piece"
     each = request.best_of
     ordered = [choices[index] for index in range(len(choices))]
-    return [ordered[start : start + each] for start in range(0, len(ordered), each)]
+    return model, [ordered[start : start + each] for start in range(0, len(ordered), each)]
 
 
 def _undrawn(model: LoadedModel, prompt: Any) -> _Choice:
