@@ -240,3 +240,26 @@ async def test_a_sequence_goes_on_with_what_it_gave_before() -> None:
     assert whole[:5] + rest == whole
     drawn = sum(count & 0x7FFFFFFF for count in executor.counts.values())
     assert drawn == 12
+
+
+async def test_editing_the_last_of_twenty_turns_computes_a_twentieth_at_most() -> None:
+    executor = FakeExecutor()
+    session = await open_session(executor, context=2048)
+    history: list[int] = []
+    for turn in range(19):
+        history += [turn, *range(100, 140)]
+        history += await run(session, history, max_tokens=25)
+
+    async def computed(prompt: list[int]) -> int:
+        executor.submits.clear()
+        await run(session, prompt, max_tokens=25)
+        return sum(s["n"] for entries, s in executor.submits if "prefill" in entries)
+
+    asked = [*history, 19, *range(100, 140)]
+    await computed(asked)
+    regenerated = await computed(asked)
+    edited = await computed([*history, 19, *range(100, 130), 7])
+    went_back = await computed([*history[: len(history) // 2], 9, 9, 9])
+    there_again = await computed([*history, 19, *range(100, 130), 7, 8])
+    found = (regenerated, edited, went_back, there_again)
+    assert len(asked) > 1200 and all(0 < count < len(asked) * 0.05 for count in found), found
