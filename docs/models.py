@@ -109,7 +109,7 @@ def _asked() -> Iterator[str]:
     offered, missing = asked["offered"], asked["missing"]
     yield "\n## Under other names\n\n"
     yield f"Of {len(offered) + len(missing)} models that WebLLM offers, {len(offered)} are here"
-    yield f" and {len(missing)} are not.\n\n| there | here |\n| --- | --- |\n"
+    yield f" and {len(missing) or 'none'} are not.\n\n| there | here |\n| --- | --- |\n"
     for name, id in offered.items():
         yield f"| {name} | `{id}` |\n"
     for name, reason in missing.items():

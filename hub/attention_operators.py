@@ -71,7 +71,7 @@ class Heads:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turning:
+class Turning:
     """The expressions of `rope_append` over its tensors; `first` is 0 for q, H for k."""
 
     shape: Heads
@@ -163,7 +163,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class Places:
     """Where the tokens of a call lie: in one sequence from `pos` on, or each in its own."""
 
     table: Any
@@ -185,12 +185,12 @@ def _table(f: Function, batch: Batch | None) -> Any:
     return f.tensor((f.pages if batch is None else batch.words,), "i32")
 
 
-def _places(f: Function, table: Any, batch: Batch | None) -> _Places:
+def places_of(f: Function, table: Any, batch: Batch | None) -> Places:
     """Declares `pos` where there is one."""
-    return _Places(table, f.position() if batch is None else None, batch)
+    return Places(table, f.position() if batch is None else None, batch)
 
 
-def _named(op: str, attrs: Mapping[str, Any], batch: Batch | None) -> tuple[str, dict[str, Any]]:
+def named(op: str, attrs: Mapping[str, Any], batch: Batch | None) -> tuple[str, dict[str, Any]]:
     return (op, dict(attrs)) if batch is None else (f"{op}_rows", {**attrs, **batch.attrs})
 
 
@@ -212,8 +212,8 @@ def rope_append(
         table = _table(f, batch)
         cache = (f.pages, kv_heads, page_size, head_dim)
         keys, values = f.tensor(cache, kv_dtype), f.tensor(cache, kv_dtype)
-        places, q = _places(f, table, batch), f.tensor((f.n, heads * head_dim))
-        turning = _Turning(shape, qkv, rope, gains)
+        places, q = places_of(f, table, batch), f.tensor((f.n, heads * head_dim))
+        turning = Turning(shape, qkv, rope, gains)
         given = [tensor for tensor in (qkv, rope, *gains) if tensor is not None]
         with B.grid(f.n, heads, head_dim // 2) as (i, h, d), B.sblock("rotate"):
             vi, vh, vd = B.axis.remap("SSS", [i, h, d])
@@ -236,7 +236,7 @@ def rope_append(
                     B.buffer_store(buffer, B.Cast(DTYPES[kv_dtype], stored), [page, vh, slot, at])
 
     attrs = {"context": context, "page_size": page_size, "kv_dtype": kv_dtype}
-    name, attrs = _named("rope_append", shape.attrs | attrs, batch)
+    name, attrs = named("rope_append", shape.attrs | attrs, batch)
     return operator(name, attrs, build)
 
 
@@ -266,7 +266,7 @@ def attention(
         q, table = f.tensor((f.n, width)), _table(f, batch)
         cache = (f.pages, kv_heads, page_size, head_dim)
         keys, values = f.tensor(cache, kv_dtype), f.tensor(cache, kv_dtype)
-        places, out = _places(f, table, batch), f.tensor((f.n, width))
+        places, out = places_of(f, table, batch), f.tensor((f.n, width))
         with B.grid(f.n, heads) as (i, h), B.sblock("attention"):
             vi, vh = B.axis.remap("SS", [i, h])
             reads_all(q, table, keys, values)
@@ -305,5 +305,5 @@ def attention(
         "window": window,
     }
     attrs |= {"page_size": page_size, "kv_dtype": kv_dtype, "scale": scale}
-    name, attrs = _named("attention", attrs | options(softcap=softcap), batch)
+    name, attrs = named("attention", attrs | options(softcap=softcap), batch)
     return operator(name, attrs, build)

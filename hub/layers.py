@@ -14,7 +14,7 @@ from typing import Any
 from tvm import relax, tirx
 from tvm.relax.frontend.nn import Tensor, op
 
-from . import attention_operators, operators
+from . import attention_operators, operators, query_operators
 from .attention_operators import Batch, Heads
 from .schemes import Schemes
 from .weight_specs import WeightSpec
@@ -208,20 +208,53 @@ def attend(
         [-1, len(args) - 2, len(args) - 1],
         [query, layout.placeholder(pages), layout.placeholder(pages)],
     )
-    out = op.tensor_ir_op(
-        attention_operators.attention(
-            heads.heads,
-            heads.kv_heads,
-            heads.head_dim,
-            layout.page_size,
-            layout.dtype,
-            attention.window,
-            attention.scale,
-            softcap=attention.softcap,
-            batch=step.batch,
-        ),
-        "attention",
-        [q, step.page_table, k, v, *pos],
-        query,
+    return _read(q, step, (k, v), layout, attention), (k, v)
+
+
+def attend_to(
+    queries: Tensor,
+    step: Step,
+    cache: tuple[Tensor, Tensor],
+    layout: CacheLayout,
+    attention: Attention,
+) -> Tensor:
+    """Rope, causal attention to what another layer has in the cache: f32[n, heads*D] of the same.
+
+    Queries are normed by the one gain there is.
+    """
+    assert attention.rope is not None, "queries without positions"
+    func = query_operators.rope_queries(attention.heads, attention.rope.shape[0], step.batch)
+    pos = [relax.ShapeExpr([step.pos])] if step.batch is None else [step.page_table]
+    args = [queries, attention.rope, *attention.gains, *pos]
+    q = op.tensor_ir_op(func, "rope_queries", args, queries)
+    return _read(q, step, cache, layout, attention)
+
+
+def _read(
+    q: Tensor,
+    step: Step,
+    cache: tuple[Tensor, Tensor],
+    layout: CacheLayout,
+    attention: Attention,
+) -> Tensor:
+    """Causal attention over the paged cache: f32[n, heads*D] of the same."""
+    heads = attention.heads
+    func = attention_operators.attention(
+        heads.heads,
+        heads.kv_heads,
+        heads.head_dim,
+        layout.page_size,
+        layout.dtype,
+        attention.window,
+        attention.scale,
+        softcap=attention.softcap,
+        batch=step.batch,
     )
-    return out, (k, v)
+    pos = [relax.ShapeExpr([step.pos])] if step.batch is None else []
+    return op.tensor_ir_op(func, "attention", [q, step.page_table, *cache, *pos], q)
+
+
+def normed_values(qkv: Tensor, heads: Heads, eps: float) -> Tensor:
+    """The same with every head of values divided by its root mean square."""
+    func = query_operators.norm_values(heads.heads, heads.kv_heads, heads.head_dim, eps)
+    return op.tensor_ir_op(func, "norm_values", [qkv], qkv)

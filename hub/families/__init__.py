@@ -5,6 +5,7 @@ from __future__ import annotations
 from .bert import BERT
 from .family import Family, FamilyConfig
 from .gemma import GEMMA
+from .gemma4 import GEMMA4
 from .gpt2 import GPT2
 from .gpt_neox import GPT_NEOX
 from .llama import LLAMA
@@ -25,6 +26,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         BERT,
         GEMMA,
+        GEMMA4,
         GPT2,
         GPT_NEOX,
         LLAMA,

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnsupportedError
-from ..kernels.experts import MOST_EXPERTS
-from ..linear_operators import DeltaShape
 from ..schemes import GROUP
 from .family import Reader
+from .parts import Experts, LayerInputs, Recurrence
 from .rope import Rope
 
 HARMLESS = frozenset(
@@ -65,64 +64,20 @@ class Names:
     conv: str = "linear_attn.conv1d"
     heads_norm: str = "linear_attn.norm"
     remembered: str = "linear_attn.out_proj"
+    layer_embedding: str = "model.embed_tokens_per_layer"
+    """Of what every layer is given besides; then its other tensors."""
+    input_projection: str = "model.per_layer_model_projection"
+    input_norm_of_all: str = "model.per_layer_projection_norm"
+    input_gate: str = "per_layer_input_gate"
+    input_output: str = "per_layer_projection"
+    input_output_norm: str = "post_per_layer_input_norm"
+    output_scale: str = "layer_scalar"
+    """A whole name: there is no `.weight`."""
     router: str = "mlp.gate"
     expert: str = "mlp.experts.{}."
     """Before the names of an expert's matrices."""
     expert_gate_up: tuple[str, ...] = ("gate_proj", "up_proj")
     expert_down: str = "down_proj"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Experts:
-    """The layers whose feed-forward part is a mixture: a token goes to `top` of `count` experts."""
-
-    count: int
-    top: int
-    intermediate_size: int
-    """Of one expert."""
-    renormalize: bool
-    """Whether the shares of the chosen ones add up to one."""
-    layers: tuple[bool, ...]
-    """Whether each layer has experts."""
-
-    def problems(self, layers: int) -> list[str]:
-        found = []
-        if not 0 < self.top <= self.count:
-            found.append(f"num_experts_per_tok is {self.top} of {self.count} experts")
-        if self.count > MOST_EXPERTS:
-            found.append(f"num_experts is {self.count}, more than {MOST_EXPERTS}")
-        if self.intermediate_size <= 0 or self.intermediate_size % GROUP:
-            found.append(f"the experts' intermediate size is not a multiple of {GROUP}")
-        if len(self.layers) != layers:
-            found.append(f"{len(self.layers)} layers of {layers} are said to have experts or none")
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Recurrence:
-    """The layers that remember instead of attending, in a state of fixed size."""
-
-    shape: DeltaShape
-    layers: tuple[bool, ...]
-    """Whether each layer is one."""
-
-    def problems(self, layers: int) -> list[str]:
-        shape, found = self.shape, []
-        if min(shape.key_heads, shape.value_heads, shape.key_dim, shape.value_dim) <= 0:
-            return ["linear_num_key_heads and the like must be positive"]
-        if shape.value_heads % shape.key_heads:
-            found.append(
-                f"{shape.value_heads} heads of values do not divide among {shape.key_heads} of keys"
-            )
-        if shape.key_dim % 8 or shape.key_dim > 256 or shape.value_dim % 8:
-            found.append("linear_key_head_dim or linear_value_head_dim is no multiple of 8 to 256")
-        if shape.values % GROUP or shape.channels % GROUP:
-            found.append(f"the channels of linear attention are not a multiple of {GROUP}")
-        if not 1 < shape.kernel <= 8:
-            found.append(f"linear_conv_kernel_dim is {shape.kernel}, not 2 to 8")
-        if len(self.layers) != layers:
-            found.append(f"layer_types names {len(self.layers)} layers of {layers}")
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,21 +137,50 @@ class DecoderConfig:
     recurrence: Recurrence | None = None
     query_gates: bool = False
     """Whether each head of queries is followed by its gate, on what attention gives there."""
+    global_head_dim: int = 0
+    """Of the layers without a window, where it is another."""
+    value_norm: bool = False
+    """Whether each head of values is divided by its root mean square."""
+    shared_layers: int = 0
+    """The last that many layers keep no keys and values: each reads those of the last layer of its
+    kind before them."""
+    shared_widening: int = 1
+    """How many times as wide the feed-forward parts of those layers are."""
+    layer_inputs: LayerInputs | None = None
+    layer_scales_output: bool = False
+    """Whether what a layer gives is multiplied by a number of its own."""
     names: Names = Names()
 
     def __post_init__(self) -> None:
         if problems := self._size_problems() or self._number_problems():
             raise UnsupportedError(f"config.json: {'; '.join(problems)}")
 
-    @property
-    def qkv_rows(self) -> int:
-        queries = self.heads * (2 if self.query_gates else 1)
-        return (queries + 2 * self.kv_heads) * self.head_dim
+    def dim(self, layer: int) -> int:
+        """Elements of a head."""
+        return self.head_dim if self.windows[layer] else self.global_head_dim or self.head_dim
 
-    @property
-    def attention_width(self) -> int:
+    def attention_width(self, layer: int) -> int:
         """Elements of all heads."""
-        return self.heads * self.head_dim
+        return self.heads * self.dim(layer)
+
+    def qkv_rows(self, layer: int) -> int:
+        """Of queries with their gates, and of keys and values where the layer has its own."""
+        queries = self.attention_width(layer) * (2 if self.query_gates else 1)
+        own = self.reads(layer) == layer
+        return queries + (2 * self.kv_heads * self.dim(layer) if own else 0)
+
+    def reads(self, layer: int) -> int:
+        """The layer whose keys and values it reads."""
+        first = self.layers - self.shared_layers
+        if layer < first:
+            return layer
+        kind = self.windows[layer] > 0
+        return max(i for i in range(first) if (self.windows[i] > 0) == kind)
+
+    def features(self, layer: int) -> int:
+        """Of the feed-forward part."""
+        own = self.reads(layer) == layer
+        return self.intermediate_size * (1 if own else self.shared_widening)
 
     @property
     def parameters(self) -> int:
@@ -222,19 +206,33 @@ class DecoderConfig:
             for name in ("hidden_size", "intermediate_size")
             if getattr(self, name) % GROUP
         ]
-        if self.head_dim % 8 or not 0 < self.head_dim <= 256:
-            problems.append(f"head_dim {self.head_dim} is not a multiple of 8 up to 256")
-        if self.heads * self.head_dim % GROUP:
-            problems.append(f"heads * head_dim is not a multiple of {GROUP}")
+        problems += self._head_problems()
         if len(self.windows) != self.layers:
             problems.append(f"layer_types names {len(self.windows)} layers of {self.layers}")
         if min(self.windows, default=0) < 0:
             problems.append(f"sliding_window is {min(self.windows)}, not a positive number")
         if self.rotated and len(self.rotated) != self.layers:
             problems.append(f"no_rope_layers names {len(self.rotated)} layers of {self.layers}")
-        for part in (self.experts, self.recurrence):
+        for part in (self.experts, self.recurrence, self.layer_inputs):
             problems += part.problems(self.layers) if part is not None else []
+        return problems or self._sharing_problems()
+
+    def _head_problems(self) -> list[str]:
+        problems = []
+        if self.head_dim % 8 or not 0 < self.head_dim <= 256:
+            problems.append(f"head_dim {self.head_dim} is not a multiple of 8 up to 256")
+        if self.global_head_dim % 8 or not 0 <= self.global_head_dim <= 512:
+            problems.append(f"global_head_dim {self.global_head_dim} is no multiple of 8 up to 512")
+        if self.heads * self.head_dim % GROUP:
+            problems.append(f"heads * head_dim is not a multiple of {GROUP}")
         return problems
+
+    def _sharing_problems(self) -> list[str]:
+        kinds = [window > 0 for window in self.windows]
+        own = set(kinds[: self.layers - self.shared_layers])
+        if 0 <= self.shared_layers < self.layers and set(kinds) <= own:
+            return []
+        return [f"num_kv_shared_layers is {self.shared_layers}: some have no layer to read"]
 
     def _number_problems(self) -> list[str]:
         """What would be no number on the device; JSON may say NaN."""

@@ -16,27 +16,15 @@ from tvm.relax.frontend.nn import Tensor
 
 from runtime.manifest import Task
 
-from ..attention_operators import Batch, Heads
+from ..attention_operators import Batch
 from ..errors import UnsupportedError
-from ..expert_layers import Mixture
-from ..layers import (
-    Attention,
-    CacheLayout,
-    Matrix,
-    Step,
-    add_positions,
-    attend,
-    gate_up,
-    last_row,
-    layer_norm,
-    rms_norm,
-)
-from ..linear_layers import DeltaNet, apply_gates, without_gates
+from ..layers import Step
 from ..schemes import Schemes
 from ..weight_specs import WeightSpec
 from .config import HARMLESS, DecoderConfig
 from .family import Module, ModuleShape, Reader
-from .held import PAGES, Held, cache_layout, held_by
+from .held import PAGES, Held, held_by
+from .network import Decoder
 from .states import MOVES, add_move, variable
 from .weights import decoder_weights
 
@@ -80,7 +68,7 @@ def build_module(
     config: DecoderConfig, specs: tuple[WeightSpec, ...], scheme: Schemes, shape: ModuleShape
 ) -> Module:
     """Every entry, with the plan buffer behind every parameter and result."""
-    layout, layers = cache_layout(config, shape), held_by(config, shape)
+    layers = held_by(config, shape)
     held = [item for items in layers for item in items]
     weights = [tensor for spec in specs for tensor in spec.tensors(scheme)]
     builder = relax.BlockBuilder()
@@ -94,7 +82,7 @@ def build_module(
         params = _Parameters(entry, tokens, held, weights, rows)
         with builder.function(entry, params.variables):
             with builder.dataflow():
-                decoder = Decoder(config, specs, scheme, layout, params.tensors, shape.context)
+                decoder = Decoder(config, specs, scheme, shape, params.tensors)
                 caches = [tuple(params.tensors[item.name] for item in items) for items in layers]
                 results = decoder.forward(params.tensors[tokens], params.step(), caches)
                 output = builder.emit_output(relax.Tuple([result._expr for result in results]))
@@ -146,153 +134,3 @@ class _Parameters:
         if self.batch is None:
             return Step(self.pos, self.tensors["page_table"])
         return Step(None, self.tensors["batch_table"], self.batch)
-
-
-class Decoder:
-    """The forward pass over named weights."""
-
-    def __init__(
-        self,
-        config: DecoderConfig,
-        specs: tuple[WeightSpec, ...],
-        scheme: Schemes,
-        layout: CacheLayout,
-        tensors: Mapping[str, Tensor],
-        context: int,
-    ) -> None:
-        self.config, self.layout, self.tensors = config, layout, tensors
-        self.context = context
-        # A window that no sequence reaches costs the attention kernels a comparison.
-        self.windows = tuple(window if window < context else 0 for window in config.windows)
-        self.matrices = {
-            spec.name: Matrix(spec, scheme, tensors) for spec in specs if spec.kind == "matrix"
-        }
-
-    def forward(
-        self, tokens: Tensor, step: Step, caches: list[tuple[Tensor, ...]]
-    ) -> tuple[Tensor, ...]:
-        """(logits f32[1, vocab], every buffer that the layers hold)."""
-        x = self.matrices["embedding"].embed(tokens, self.config.embedding_scale)
-        if "positions" in self.matrices:
-            x = add_positions(x, self.tensors["positions.w"], step)
-        results: list[Tensor] = []
-        for index in range(self.config.layers):
-            x, cache = self.layer(index, x, step, caches[index])
-            results += cache
-        x = x if x.shape[0] == 1 or step.batch is not None else last_row(x)
-        head = self.matrices.get("lm_head", self.matrices["embedding"])
-        logits = head.multiply(self.norm("norm", x), softcap=self.config.logit_cap)
-        return (logits, *results)
-
-    def norm(self, name: str, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """The norm of that name, where the model has it, plus the residual."""
-        weight = self.tensors.get(name)
-        if weight is None:
-            assert residual is None, name
-            return x
-        if self.config.norm == "layer":
-            assert residual is None, name
-            return layer_norm(x, weight, self.tensors[f"{name}.bias"], self.config.norm_eps)
-        return rms_norm(x, weight, self.config.norm_eps, residual)
-
-    def join(self, name: str, norm: str, x: Tensor, residual: Tensor) -> Tensor:
-        """residual + the norm, where there is one, of the matrix times x."""
-        if norm in self.tensors:
-            return self.norm(norm, self.matrices[name].multiply(x), residual)
-        return self.matrices[name].multiply(x, residual)
-
-    def attention(self, index: int) -> Attention:
-        """How layer `index` attends."""
-        config, name, window = self.config, f"layers.{index}", self.windows[index]
-        local = config.local_rope is not None and config.windows[index] > 0
-        rope = self.tensors.get("local_rope" if local else "rope")
-        table = 0 if rope is None else int(rope.shape[1])
-        norms = [f"{name}.{part}_norm" for part in "qk"] if config.qk_norm else []
-        scale = config.head_dim**-0.5 if config.scale is None else config.scale
-        return Attention(
-            heads=Heads(
-                heads=config.heads,
-                kv_heads=config.kv_heads,
-                head_dim=config.head_dim,
-                rotary=table if not config.rotated or config.rotated[index] else 0,
-                table=table,
-                qk_norm=config.qk_norm,
-                eps=config.norm_eps if norms else 0.0,
-                # Queries that no sequence takes that far do not grow.
-                growth=config.growth if self.context > config.growth_every else 0.0,
-                every=config.growth_every,
-            ),
-            rope=rope,
-            gains=tuple(self.tensors[norm] for norm in norms),
-            window=window,
-            scale=scale / (index + 1) if config.layer_scales else scale,
-            softcap=config.score_cap,
-        )
-
-    def layer(
-        self, index: int, x: Tensor, step: Step, cache: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One block: x f32[n, hidden] -> (x, cache)."""
-        name = f"layers.{index}"
-        normed = self.norm(f"{name}.input_norm", x)
-        attended, cache = self.attend(index, normed, step, cache)
-        joined = self.join(f"{name}.output", f"{name}.output_norm", attended, x)
-        source = x if self.config.parallel else joined
-        shared = self.config.parallel and f"{name}.post_norm" not in self.tensors
-        hidden = normed if shared else self.norm(f"{name}.post_norm", source)
-        return self.feed_forward(index, hidden, joined), cache
-
-    def attend(
-        self, index: int, normed: Tensor, step: Step, cache: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What layer `index` attends to, or remembers, and what it then holds."""
-        name, config = f"layers.{index}", self.config
-        first, second = cache
-        if config.recurrent(index):
-            return self.delta_net(name).forward(normed, step.pos, (first, second))
-        qkv = self.matrices[f"{name}.qkv"].multiply(normed)
-        attention = self.attention(index)
-        if not config.query_gates:
-            return attend(qkv, step, (first, second), self.layout, attention)
-        plain = without_gates(qkv, config.heads, config.head_dim)
-        attended, held = attend(plain, step, (first, second), self.layout, attention)
-        return apply_gates(attended, qkv, config.heads, config.head_dim), held
-
-    def delta_net(self, name: str) -> DeltaNet:
-        """The layer of that name, which remembers."""
-        assert self.config.recurrence is not None, name
-        return DeltaNet(
-            shape=self.config.recurrence.shape,
-            mixer=self.matrices[f"{name}.mixer"],
-            rates=self.matrices[f"{name}.rates"],
-            decays=self.tensors[f"{name}.decays"],
-            conv=self.tensors[f"{name}.conv"],
-            gain=self.tensors[f"{name}.heads_norm"],
-            eps=self.config.norm_eps,
-        )
-
-    def feed_forward(self, index: int, hidden: Tensor, residual: Tensor) -> Tensor:
-        """residual + the feed-forward part of a layer."""
-        name, activation = f"layers.{index}", self.config.activation
-        if self.config.sparse(index):
-            return self.mixture(name).forward(hidden, residual)
-        if self.config.gated:
-            hidden = gate_up(hidden, self.matrices[f"{name}.gate_up"], activation)
-        else:
-            hidden = self.matrices[f"{name}.up"].multiply(hidden, activation=activation)
-        return self.join(f"{name}.down", f"{name}.down_norm", hidden, residual)
-
-    def mixture(self, name: str) -> Mixture:
-        """The experts of the layer of that name."""
-        experts, matrices = self.config.experts, self.matrices
-        assert experts is not None, name
-        return Mixture(
-            router=matrices[f"{name}.router"],
-            gate_up=matrices[f"{name}.expert_gate_up"],
-            down=matrices[f"{name}.expert_down"],
-            total=experts.count,
-            top=experts.top,
-            features=experts.intermediate_size,
-            renormalize=experts.renormalize,
-            activation=self.config.activation,
-        )

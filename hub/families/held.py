@@ -37,9 +37,9 @@ class Held:
         return Buffer(self.name, "kv", self.dtype, Expr(("*", Expr(size), Expr(PAGES))))
 
 
-def cache_layout(config: DecoderConfig, shape: ModuleShape) -> CacheLayout:
-    """How the pages of every layer that attends lie."""
-    return CacheLayout(config.kv_heads, shape.page_size, config.head_dim, shape.kv_dtype)
+def cache_layout(config: DecoderConfig, shape: ModuleShape, layer: int) -> CacheLayout:
+    """How the pages of a layer that attends lie."""
+    return CacheLayout(config.kv_heads, shape.page_size, config.dim(layer), shape.kv_dtype)
 
 
 def held_by(config: DecoderConfig, shape: ModuleShape) -> tuple[tuple[Held, ...], ...]:
@@ -54,7 +54,9 @@ def _layer(config: DecoderConfig, shape: ModuleShape, index: int) -> Iterator[He
         for part, found in zip(("rows", "memory"), dims, strict=True):
             yield Held(f"state.{index}.{part}", found, "f32")
         return
+    if config.reads(index) != index:
+        return
     dtype: Any = shape.kv_dtype
     for part in ("k", "v"):
-        dims_of_page = (PAGES, config.kv_heads, shape.page_size, config.head_dim)
+        dims_of_page = (PAGES, config.kv_heads, shape.page_size, config.dim(index))
         yield Held(f"kv.{index}.{part}", dims_of_page, dtype)

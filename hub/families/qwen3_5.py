@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..linear_operators import DeltaShape
-from .config import HARMLESS, DecoderConfig, Names, Recurrence, read_sizes
+from .config import HARMLESS, DecoderConfig, Names, read_sizes
 from .decoder import DecoderFamily
 from .family import Reader
+from .parts import Recurrence
 from .rope import Rope, read_rope
 
 TEXT_MODEL = Names(

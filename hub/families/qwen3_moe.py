@@ -6,9 +6,10 @@ As Qwen3, with experts in the feed-forward part of the layers that `decoder_spar
 
 from __future__ import annotations
 
-from .config import DecoderConfig, Experts, read_sizes
+from .config import DecoderConfig, read_sizes
 from .decoder import DecoderFamily
 from .family import Reader
+from .parts import Experts
 from .rope import read_rope
 
 

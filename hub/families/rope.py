@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,16 @@ class LongScaling:
     scale: float
 
 
-Scaling = LinearScaling | Llama3Scaling | YarnScaling | LongScaling
+@dataclass(frozen=True, slots=True)
+class ProportionalScaling:
+    """The first `share` of the frequencies of a whole head, divided by `factor`; the others are 0:
+    pairs lie half a head apart whatever is rotated."""
+
+    share: float
+    factor: float
+
+
+Scaling = ProportionalScaling | LinearScaling | Llama3Scaling | YarnScaling | LongScaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,8 @@ def read_rope(
     original = reader.take("original_max_position_embeddings", int, original or context)
     scaling = _SCALINGS[kind](inner, original, context) if kind != "default" else None
     inner.done()
+    if isinstance(scaling, ProportionalScaling):
+        return Rope(theta, head_dim, replace(scaling, share=share))
     return Rope(theta, int(head_dim * share), scaling)
 
 
@@ -217,11 +228,17 @@ def _numbers(inner: Reader, key: str) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
+def _proportional(inner: Reader, original: int, context: int) -> ProportionalScaling:
+    # The share was taken as partial_rotary_factor: `read_rope` puts it in.
+    return ProportionalScaling(1.0, inner.take("factor", float, None) or 1.0)
+
+
 _SCALINGS: Mapping[str, Callable[[Reader, int, int], Scaling]] = {
     "linear": _linear,
     "llama3": _llama3,
     "yarn": _yarn,
     "longrope": _long,
+    "proportional": _proportional,
 }
 
 
@@ -235,6 +252,9 @@ def rope_table(rope: Rope, context: int) -> RopeTable:
     inv_freq = np.float32(1) / powers
     if isinstance(scaling, LinearScaling):
         inv_freq = inv_freq / np.float32(scaling.factor)
+    if isinstance(scaling, ProportionalScaling):
+        inv_freq = inv_freq / np.float32(scaling.factor)
+        inv_freq[int(scaling.share * rope.dims // 2) :] = 0
     if isinstance(scaling, Llama3Scaling):
         inv_freq = _llama3_frequencies(inv_freq, scaling)
     if isinstance(scaling, YarnScaling):

@@ -23,6 +23,7 @@ def decoder_weights(config: DecoderConfig, context: int) -> tuple[WeightSpec, ..
         specs.append(_rope("rope", config.rope, context))
     if config.local_rope:
         specs.append(_rope("local_rope", config.local_rope, context))
+    specs += _layer_inputs(config)
     for index in range(config.layers):
         specs += _layer(config, index)
     specs += _norm(config, "norm", names.norm, hidden)
@@ -31,9 +32,22 @@ def decoder_weights(config: DecoderConfig, context: int) -> tuple[WeightSpec, ..
     return tuple(specs)
 
 
+def _layer_inputs(config: DecoderConfig) -> list[WeightSpec]:
+    """What makes the inputs of all layers, where they have some."""
+    if config.layer_inputs is None:
+        return []
+    names, inputs = config.names, config.layer_inputs
+    width = config.layers * inputs.size
+    return [
+        *_matrix("layer_embedding", (names.layer_embedding,), inputs.vocab_size, width),
+        *_matrix("input_projection", (names.input_projection,), width, config.hidden_size),
+        *_norm(config, "input_norm", names.input_norm_of_all, inputs.size),
+    ]
+
+
 def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
     name, names, prefix = f"layers.{index}", config.names, config.names.layer.format(index)
-    hidden, ffn = config.hidden_size, config.intermediate_size
+    hidden, ffn = config.hidden_size, config.features(index)
 
     def norm(suffix: str, source: str) -> list[WeightSpec]:
         return _norm(config, f"{name}.{suffix}", prefix + source if source else "", hidden)
@@ -61,7 +75,15 @@ def _layer(config: DecoderConfig, index: int) -> list[WeightSpec]:
     else:
         specs += matrix("up", names.gate_up, ffn, hidden, bias)
     specs += matrix("down", (names.down,), hidden, ffn, bias)
-    return specs + norm("down_norm", names.down_norm)
+    specs += norm("down_norm", names.down_norm)
+    if config.layer_inputs is not None:
+        size = config.layer_inputs.size
+        specs += matrix("input_gate", (names.input_gate,), size, hidden)
+        specs += matrix("input_output", (names.input_output,), hidden, size)
+        specs += norm("input_output_norm", names.input_output_norm)
+    if config.layer_scales_output:
+        specs.append(WeightSpec(f"{name}.scale", "vector", (prefix + names.output_scale,), 1))
+    return specs
 
 
 def _attention(
@@ -69,12 +91,16 @@ def _attention(
 ) -> list[WeightSpec]:
     """Queries, keys and values, the norms of their heads, and the way out of attention."""
     name, names, prefix = f"layers.{index}", config.names, config.names.layer.format(index)
-    hidden, width = config.hidden_size, config.attention_width
-    qkv = matrix("qkv", names.qkv, config.qkv_rows, hidden, config.qkv_bias)
+    hidden, width = config.hidden_size, config.attention_width(index)
+    own = config.reads(index) == index
+    sources = names.qkv if own else names.qkv[:1]
+    qkv = matrix("qkv", sources, config.qkv_rows(index), hidden, config.qkv_bias)
     specs = [replace(s, interleaved=config.heads if config.interleaved else 0) for s in qkv]
-    if config.qk_norm:
-        specs.append(_head_norm(config, f"{name}.q_norm", prefix + names.q_norm, config.heads))
-        specs.append(_head_norm(config, f"{name}.k_norm", prefix + names.k_norm, config.kv_heads))
+    heads = {"q": (names.q_norm, config.heads), "k": (names.k_norm, config.kv_heads)}
+    for part, (source, count) in heads.items():
+        if config.qk_norm and (own or part == "q"):
+            norm = f"{name}.{part}_norm"
+            specs.append(_head_norm(config, norm, prefix + source, count, config.dim(index)))
     return specs + matrix("output", (names.output,), hidden, width, config.output_bias)
 
 
@@ -91,9 +117,8 @@ def _norm(config: DecoderConfig, name: str, source: str, size: int) -> list[Weig
     return specs
 
 
-def _head_norm(config: DecoderConfig, name: str, source: str, heads: int) -> WeightSpec:
-    """Of all queries or all keys, which are `heads` heads."""
-    dim = config.head_dim
+def _head_norm(config: DecoderConfig, name: str, source: str, heads: int, dim: int) -> WeightSpec:
+    """Of all queries or all keys, which are `heads` heads of `dim` elements."""
     sources, size = {
         "head": ((f"{source}.weight",), dim),
         "row": ((f"{source}.weight",), heads * dim),

@@ -17,7 +17,7 @@ from .logprobs import bias, chosen, logprobs
 from .mask import mask
 from .packed import pack, pack_layer_norm, packed_gate_up, packed_matmul
 from .rope import rope_append
-from .rows import add_positions, copy_words, last_row, layer_norm, rms_norm
+from .rows import add_positions, copy_words, gate_inputs, last_row, layer_norm, rms_norm
 from .sampling import argmax, count, reset, sample
 
 KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
@@ -38,6 +38,7 @@ KERNELS: dict[str, Callable[[Op, Profile], LibraryKernel | KernelSequence]] = {
     "expert_down": expert_down,
     "expert_gate_up": expert_gate_up,
     "fill": fill,
+    "gate_inputs": gate_inputs,
     "gate_up": gate_up,
     "gated_norm": gated_norm,
     "last_row": last_row,

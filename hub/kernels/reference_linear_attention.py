@@ -19,7 +19,7 @@ def causal_conv(x: Array, weight: Array, held: Array) -> tuple[Array, Array]:
     `held` [kernel - 1, channels] rows before."""
     kernel = weight.shape[1]
     rows = np.concatenate([held, x]).astype(np.float64)
-    sums = sum(rows[j : j + len(x)] * weight[:, j] for j in range(kernel))
+    sums = np.sum([rows[j : j + len(x)] * weight[:, j] for j in range(kernel)], axis=0)
     return (sums * _sigmoid(sums)).astype(np.float32), rows[len(x) :].astype(np.float32)
 
 
@@ -46,7 +46,7 @@ def gated_norm(x: Array, gates: Array, weight: Array, *, eps: float) -> Array:
     by_head = x.astype(np.float64).reshape(len(x), -1, len(weight))
     scale = np.sqrt((by_head**2).mean(axis=2, keepdims=True) + eps)
     normed = (by_head / scale * weight).reshape(x.shape)
-    return (normed * gates * _sigmoid(gates.astype(np.float64))).astype(np.float32)
+    return np.asarray(normed * gates * _sigmoid(gates.astype(np.float64)), np.float32)
 
 
 def _pairs(rates: Array) -> list[tuple[Array, Array]]:
@@ -55,8 +55,8 @@ def _pairs(rates: Array) -> list[tuple[Array, Array]]:
 
 
 def _unit(vectors: Array) -> Array:
-    return vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True) + KEY_EPS)
+    return np.asarray(vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True) + KEY_EPS))
 
 
 def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)))

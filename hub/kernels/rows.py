@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.plan import Expr
+from runtime.plan import Expr, Uniform
 
 from .kernel import LibraryKernel, Op, Profile, ceil_div, folded, symbols, times
 from .template import render
@@ -80,6 +80,24 @@ def copy_words(op: Op, profile: Profile) -> LibraryKernel:
         grid=folded(ceil_div(Expr(words), 64)),
         writes=(1,),
         uniforms=symbols("row"),
+    )
+
+
+def gate_inputs(op: Op, profile: Profile) -> LibraryKernel:
+    """gate f32[n, size], inputs f32[n, width], out f32[n, size]: gate times the columns of inputs
+    from `start` on. One text serves all layers."""
+    size, start = op.integer("size"), op.integer("start")
+    assert size % 4 == 0 and start % 4 == 0 and op.integer("width") % 4 == 0, op
+    every = Op(op.name, {key: value for key, value in op.attrs.items() if key != "start"})
+    return render(
+        every,
+        profile,
+        template="gate_inputs",
+        values={"quads": size // 4, "width": op.integer("width") // 4},
+        grid=folded(ceil_div(times(op.tokens, size // 4), 64)),
+        writes=(2,),
+        uniforms=(Uniform("u32", op.tokens), Uniform("u32", Expr(start // 4))),
+        any_n=True,
     )
 
 

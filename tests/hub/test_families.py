@@ -100,6 +100,12 @@ def test_what_no_family_computes_is_refused_by_name(
         ("tiny-qwen3-moe", {"num_local_experts": 8}, "num_experts"),
         ("tiny-qwen3-moe", {"shared_expert_intermediate_size": 64}, "shared_expert"),
         ("tiny-olmoe", {"clip_qkv": 8.0}, "clip_qkv"),
+        ("tiny-gemma4", {"enable_moe_block": True}, "enable_moe_block"),
+        ("tiny-gemma4", {"attention_k_eq_v": True}, "attention_k_eq_v"),
+        ("tiny-gemma4", {"use_bidirectional_attention": "all"}, "use_bidirectional_attention"),
+        ("tiny-gemma4", {"num_kv_shared_layers": 4}, "num_kv_shared_layers"),
+        ("tiny-gemma4", {"hidden_size_per_layer_input": 40}, "hidden_size_per_layer_input"),
+        ("tiny-gemma4", {"global_head_dim": 520}, "global_head_dim"),
         ("tiny-qwen3.5", {"layer_types": ["sliding_attention"] * 3}, "sliding_attention"),
         ("tiny-qwen3.5", {"layer_types": ["linear_attention"]}, "layer_types"),
         ("tiny-qwen3.5", {"attn_output_gate": False}, "attn_output_gate"),
@@ -236,6 +242,18 @@ def test_qwen_3_5_is_read_from_within_its_vision_model() -> None:
     every_second = {k: v for k, v in text.items() if k != "layer_types"}
     every_second |= {"full_attention_interval": 2}
     assert family.read(every_second).recurrence.layers == (True, False)
+
+
+def test_gemma_4_is_read_from_within_its_towers_and_its_last_layer_sees_everything() -> None:
+    text = BY_NAME["tiny-gemma4"].config()
+    outer = {"model_type": "gemma4", "text_config": text, "audio_config": {}, "vision_config": {}}
+    config = FAMILIES["gemma4"].read(outer)
+    ours = read("tiny-gemma4")
+    assert replace(config, names=ours.names) == ours
+    sources = {s for spec in FAMILIES["gemma4"].weights(config, 64) for s in spec.sources}
+    assert all(source.startswith("model.language_model.") for source in sources)
+    sliding = ["sliding_attention"] * 5
+    assert read("tiny-gemma4", layer_types=sliding, num_kv_shared_layers=0).windows[-1] == 0
 
 
 def test_queries_grow_only_where_a_sequence_gets_that_far() -> None:

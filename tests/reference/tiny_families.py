@@ -53,6 +53,29 @@ def _gemma_settings(model_type: str, architecture: str, **options: Any) -> Setti
     return {key: value for key, value in settings.items() if key != "hidden_act"}
 
 
+def _gemma4_settings(**options: Any) -> Settings:
+    options = {
+        "num_hidden_layers": 5,
+        "layer_types": [SLIDING, FULL, SLIDING, SLIDING, FULL],
+        "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True,
+        "global_head_dim": 48,
+        "hidden_size_per_layer_input": 32,
+        "vocab_size_per_layer_input": 283,
+        "sliding_window": 9,
+        "final_logit_softcapping": None,
+        "attention_bias": False,
+        "rope_parameters": {
+            SLIDING: {"rope_type": "default", "rope_theta": 10000.0},
+            FULL: {
+                "rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1e5,
+            },
+        },
+    } | options  # fmt: skip
+    settings = _gemma_settings("gemma4_text", "Gemma4ForCausalLM", **options)
+    return {key: value for key, value in settings.items() if key != "rope_theta"}
+
+
 def _layer_norm_settings(model_type: str, architecture: str, **options: Any) -> Settings:
     settings = _settings(model_type, architecture, layer_norm_eps=1e-5, **options)
     return {key: value for key, value in settings.items() if key != "rms_norm_eps"}
@@ -67,7 +90,8 @@ def _qwen3_5_settings(**options: Any) -> Settings:
             "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25,
             "mrope_interleaved": True, "mrope_section": [2, 1, 1],
         },
-    ) | options  # fmt: skip
+    )  # fmt: skip
+    settings = {**settings, **options}
     layers = len(settings["layer_types"])
     return {k: v for k, v in settings.items() if k != "rope_theta"} | {"num_hidden_layers": layers}
 
@@ -103,6 +127,8 @@ ROUTER = {"mlp.gate.weight": 2.0}
 REMEMBERED = OUTPUTS | {"linear_attn.out_proj": 3.0, "conv1d": 2.0, "A_log": -1.0, "dt_bias": -1.0}
 """A tenth of a state is forgotten at a token, not all of it."""
 REMEMBERS, ATTENDS = "linear_attention", "full_attention"
+SLIDING, FULL = "sliding_attention", "full_attention"
+GEMMA4 = {"post_attention_layernorm": 4.0, "post_per_layer_input_norm": 2.0}
 OUTPUT_NORMS = {"post_attention_layernorm": 6.0, "post_feedforward_layernorm": 6.0}
 
 LONG_ROPE = {
@@ -193,6 +219,27 @@ TINY_FAMILIES = (
             "gemma3_text", "Gemma3ForCausalLM", num_hidden_layers=3, sliding_window=9,
             sliding_window_pattern=3, rope_local_base_freq=5000.0, rope_theta=100000.0,
             query_pre_attn_scalar=40, rope_scaling={"rope_type": "linear", "factor": 4.0},
+        ),
+        emphasis=OUTPUT_NORMS,
+    ),
+    TinyDecoder(
+        "tiny-gemma4", 2,
+        "wider heads without a window, keys of earlier layers, wider parts there, inputs by layer",
+        _gemma4_settings(),
+        emphasis=GEMMA4,
+    ),
+    TinyDecoder(
+        "tiny-gemma4-own", 2, "every layer with its own keys, no inputs by layer, a soft cap",
+        _gemma4_settings(
+            num_kv_shared_layers=0, hidden_size_per_layer_input=0, use_double_wide_mlp=False,
+            layer_types=[SLIDING, FULL, FULL], num_hidden_layers=3, global_head_dim=32,
+            final_logit_softcapping=15.0, attention_bias=True, rope_parameters={
+                SLIDING: {"rope_type": "default", "rope_theta": 5000.0},
+                FULL: {
+                    "rope_type": "proportional", "partial_rotary_factor": 0.5, "factor": 2.0,
+                    "rope_theta": 20000.0,
+                },
+            },
         ),
         emphasis=OUTPUT_NORMS,
     ),

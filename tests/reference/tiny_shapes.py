@@ -174,6 +174,36 @@ def _gemma(c: Settings) -> Shapes:
     return _decoder(c, lambda index: layer)
 
 
+def _gemma4(c: Settings) -> Shapes:
+    hidden, kinds = c["hidden_size"], c["layer_types"]
+    size, layers = c["hidden_size_per_layer_input"], c["num_hidden_layers"]
+    norms = _norms(c, *PRE_NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm")
+    inputs: Shapes = {
+        "per_layer_input_gate.weight": (size, hidden),
+        "per_layer_projection.weight": (hidden, size),
+        "post_per_layer_input_norm.weight": (hidden,),
+    }
+
+    def layer(index: str) -> Shapes:
+        wide = kinds[int(index)] == "full_attention"
+        own = {**c, "head_dim": c["global_head_dim"] if wide else c["head_dim"]}
+        shared = int(index) >= layers - c["num_kv_shared_layers"]
+        own["intermediate_size"] *= 2 if shared and c["use_double_wide_mlp"] else 1
+        shapes = norms | _separate(own) | _head_norms(own) | _attention_biases(own)
+        shapes = shapes | {"layer_scalar": (1,)} | (inputs if size else {})
+        gone = ("k_proj", "v_proj", "k_norm") if shared else ()
+        return {k: v for k, v in shapes.items() if not any(word in k for word in gone)}
+
+    shapes = _decoder(c, layer)
+    if not size:
+        return shapes
+    return shapes | {
+        "model.embed_tokens_per_layer.weight": (c["vocab_size_per_layer_input"], layers * size),
+        "model.per_layer_model_projection.weight": (layers * size, hidden),
+        "model.per_layer_projection_norm.weight": (size,),
+    }
+
+
 def _biased(shapes: Shapes, but: str = "") -> Shapes:
     """Each with a bias, all but the names with `but` in them."""
     biases: Shapes = {
@@ -265,6 +295,7 @@ SHAPES: Mapping[str, Callable[[Settings], Shapes]] = {
     "gemma": _gemma,
     "gemma2": _gemma,
     "gemma3_text": _gemma,
+    "gemma4_text": _gemma4,
     "gpt2": _gpt2,
     "gpt_neox": _gpt_neox,
     "llama": _plain,

@@ -25,6 +25,7 @@ def other_ops(profile: Profile) -> list[Op]:
         ("rope_append", turned | {"qk_norm": "layers", "eps": 1e-5}),
         ("matmul", product | {"epilogue": "none", "bias": True, "activation": "gelu"}),
         ("matmul", product | {"epilogue": "none", "bias": True, "activation": "gelu_tanh"}),
+        ("gate_inputs", {"size": 256, "width": 8960, "start": 512}),
         ("causal_conv", {"channels": 8192, "width": 12288, "kernel": 4}),
         ("delta_rule", {"key_heads": 16, "value_heads": 32, "key_dim": 128, "value_dim": 128}),
         ("gated_norm", {"heads": 32, "dim": 128, "width": 12288, "start": 8192, "eps": 1e-6}),

@@ -31,7 +31,8 @@ def trial(request: pytest.FixtureRequest, adapters: dict[str, AdapterProcess]) -
 
 def before(state: Array, pos: int) -> Array:
     """What a call at `pos` begins with."""
-    return state[pos % STATE_RING] * np.float32(pos > 0)
+    found: Array = state[pos % STATE_RING] * np.float32(pos > 0)
+    return found
 
 
 def check_state(got: Array, state: Array, want: Array, place: int) -> None:
@@ -59,8 +60,13 @@ def test_the_convolution_looks_back_to_what_it_holds(trial: Trial) -> None:
 @pytest.mark.parametrize(("dim", "values"), [(24, 40), (128, 128)])
 def test_a_state_is_read_forgotten_and_corrected(trial: Trial, dim: int, values: int) -> None:
     rng, key_heads, heads = np.random.default_rng(dim), 2, 4
-    attrs: Attrs = {"key_heads": key_heads, "value_heads": heads, "kernel": 4}
-    attrs |= {"key_dim": dim, "value_dim": values}
+    attrs: Attrs = {
+        "key_heads": key_heads,
+        "value_heads": heads,
+        "kernel": 4,
+        "key_dim": dim,
+        "value_dim": values,
+    }
     for dynamic, n, pos in CALLS:
         mixed = normal(rng, n, 2 * key_heads * dim + heads * values)
         rates, decays = normal(rng, n, 2 * heads) * 3, normal(rng, 2 * heads) - 1
