@@ -49,13 +49,13 @@ $(STAMPS)/venv:
 
 $(STAMPS)/install: pyproject.toml constraints.txt | $(STAMPS)/venv
 	@echo "==> installing modelpress and its libraries"
-	@$(PIP) -e .
+	@$(PIP) -e '.[cpu]'
 	@$(PIP) --no-deps 'xgrammar==0.1.27' || echo "    without xgrammar: no structured output in the terminal"
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install
 	@echo "==> installing the tools of the tests"
-	@$(PIP) -e '.[dev]'
+	@$(PIP) -e '.[cpu,dev]'
 	@touch $@
 
 $(STAMPS)/node: | $(STAMPS)/install

@@ -43,6 +43,7 @@ class Toolchain:
 def tvm_toolchain() -> Toolchain:
     """The real one; imports TVM, which takes a second."""
     from .compile import compile_plans
+    from .cpu.press import measure_losses, press_processor
     from .families import FAMILIES
     from .forward import Walk
     from .llvm import Reference
@@ -54,6 +55,8 @@ def tvm_toolchain() -> Toolchain:
         Reference,
         EncoderReference,
         Walk,
+        press_processor,
+        measure_losses,
     )
 
 

@@ -42,22 +42,43 @@ Scheme = Annotated[str | None, typer.Option(help="Quantization; the model's defa
 Variant = Annotated[str, typer.Option(help="Plan variant, or auto.")]
 Adapter = Annotated[str | None, typer.Option(help="Part of the GPU adapter's name.")]
 Context = Annotated[int | None, typer.Option(help="Tokens of context; the most that fits.")]
+Device = Annotated[
+    str,
+    typer.Option("--host", help="native (WebGPU), wasm (the processor), or auto (the better)."),
+]
+DEVICES = ("auto", "native", "wasm")
 DEFAULT_HUB = Path("build/hub")
 DEFAULT_SITE = Path("build/site")
 
 
-def open_host(hub: Path, adapter: str | None) -> Host:
-    """This machine as a host, over the folder `hub`."""
+def open_host(hub: Path, adapter: str | None, device: str = "native") -> Host:
+    """This machine as a host, over the folder `hub`, with the devices that `device` names."""
     from ..host import Host
     from .executor import WgpuExecutor
+    from .grammar import XgrammarGrammars
     from .notes import FolderNotes, default_folder
     from .storage import FolderStorage
     from .tokenizer import open_tokenizer
+    from .wasm_executor import WasmExecutor
 
+    if device not in DEVICES:
+        known = ", ".join(DEVICES)
+        raise typer.BadParameter(f"{device!r} is no host; there are: {known}", param_hint="--host")
     # Vulkan drivers look for a display and complain on the terminal without this.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
-    notes = FolderNotes(default_folder())
-    return Host(WgpuExecutor(adapter=adapter), FolderStorage(hub), open_tokenizer, notes)
+    storage, notes = FolderStorage(hub), FolderNotes(default_folder())
+    graphics, processor = WgpuExecutor(adapter=adapter), WasmExecutor(storage)
+    if device == "wasm":
+        return Host(processor, storage, open_tokenizer, notes, grammars=XgrammarGrammars)
+    other = processor if device == "auto" else None
+    return Host(
+        graphics,
+        storage,
+        open_tokenizer,
+        notes,
+        processor=other,
+        grammars=XgrammarGrammars,
+    )
 
 
 @app.command()
@@ -70,6 +91,7 @@ def chat(
     variant: Variant = "auto",
     context: Context = None,
     adapter: Adapter = None,
+    host: Device = "auto",
     temperature: Annotated[float | None, typer.Option(min=0.0, max=2.0)] = None,
     top_p: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
     top_k: Annotated[int | None, typer.Option(min=0)] = None,
@@ -77,7 +99,7 @@ def chat(
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     synthetic: Annotated[bool, typer.Option(help="Random weights made on the device.")] = False,
 ) -> None:
-    """Chat with a model in the terminal, on this machine's WebGPU."""
+    """Chat with a model in the terminal, on this machine's WebGPU or its processor."""
     from .terminal import Chat
 
     fields = {
@@ -89,7 +111,7 @@ def chat(
     }
     settings = {name: value for name, value in fields.items() if value is not None}
     options = _options(scheme, variant, context, synthetic)
-    _run(Chat(open_host(hub, adapter), id, options, settings, system).run(prompt))
+    _run(Chat(open_host(hub, adapter, host), id, options, settings, system).run(prompt))
 
 
 @app.command()
@@ -141,7 +163,7 @@ def logits(
     out: Annotated[Path, typer.Option(help="The .npy file to write: float32 [tokens, vocab].")],
     hub: Hub = DEFAULT_HUB,
     host: Annotated[
-        str, typer.Option(help="native, or llvm (the compiler's own code).")
+        str, typer.Option(help="native, wasm (the processor), or llvm (the compiler's own code).")
     ] = "native",
     scheme: Scheme = None,
     variant: Variant = "auto",
@@ -151,14 +173,14 @@ def logits(
     import numpy as np
 
     ids = _token_ids(tokens)
-    if host == "native":
+    if host in ("native", "wasm"):
         options = _options(scheme, variant, None, False)
-        array = asyncio.run(_native_logits(open_host(hub, adapter), id, options, ids))
+        array = asyncio.run(_native_logits(open_host(hub, adapter, host), id, options, ids))
     elif host in LOGITS_HOSTS:
         chosen = asyncio.run(_scheme(open_host(hub, adapter), id, scheme))
         array = LOGITS_HOSTS[host](hub, id, chosen, ids)
     else:
-        known = ", ".join(["native", *LOGITS_HOSTS])
+        known = ", ".join(["native", "wasm", *LOGITS_HOSTS])
         raise typer.BadParameter(f"{host!r} is no host; there are: {known}", param_hint="--host")
     np.save(out, array)
     typer.echo(f"{out}: float32 {list(array.shape)}", err=True)
@@ -174,6 +196,7 @@ def bench(
     scheme: Scheme = None,
     variant: Variant = "auto",
     adapter: Adapter = None,
+    host: Device = "native",
     synthetic: Annotated[bool, typer.Option(help="Random weights made on the device.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     choice: Annotated[
@@ -209,7 +232,7 @@ def bench(
     if browser:
         result = BENCH_HOSTS["browser"](site, request, options)
     else:
-        result = asyncio.run(_bench(open_host(hub, adapter), options, request))
+        result = asyncio.run(_bench(open_host(hub, adapter, host), options, request))
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
