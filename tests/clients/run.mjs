@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, streamText } from "ai";
+import { generateText, jsonSchema, streamText } from "ai";
 import OpenAI from "openai";
 
 const [baseURL, model] = process.argv.slice(2);
@@ -17,9 +17,13 @@ const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
 const provider = createOpenAICompatible({ name: "modelpress", baseURL, includeUsage: true });
 
 function chat({ choices, usage }) {
+  const thoughts = choices.map((choice) => choice.message.reasoning_content);
+  const calls = choices[0].message.tool_calls?.map((call) => call.function);
   return {
     texts: choices.map((choice) => choice.message.content),
     reasons: choices.map((choice) => choice.finish_reason),
+    ...(thoughts[0] && { reasoning: thoughts }),
+    ...(calls && { calls: calls.map(({ name, arguments: text }) => [name, JSON.parse(text)]) }),
     tokens: choices.map((choice) => choice.logprobs?.content.map(({ token }) => token)),
     alternatives: choices[0].logprobs?.content[0].top_logprobs.length,
     completion_tokens: usage.completion_tokens,
@@ -36,16 +40,28 @@ function completion({ choices, usage }) {
 }
 
 async function joined(chunks, textOf) {
-  const [texts, reasons] = [[], []];
+  const [texts, reasons, reasoning, calls] = [[], [], [], []];
   let usage;
   for await (const chunk of chunks) {
     usage = chunk.usage ?? usage;
     for (const choice of chunk.choices) {
       texts[choice.index] = (texts[choice.index] ?? "") + textOf(choice);
       reasons[choice.index] = choice.finish_reason ?? reasons[choice.index];
+      const thought = choice.delta?.reasoning_content;
+      if (thought) reasoning[choice.index] = (reasoning[choice.index] ?? "") + thought;
+      for (const { index, function: { name, arguments: text } } of choice.delta?.tool_calls ?? []) {
+        const [before, said] = calls[index] ?? ["", ""];
+        calls[index] = [before + (name ?? ""), said + (text ?? "")];
+      }
     }
   }
-  return { texts, reasons, completion_tokens: usage?.completion_tokens };
+  return {
+    texts,
+    reasons,
+    ...(reasoning.length > 0 && { reasoning }),
+    ...(calls.length > 0 && { calls: calls.map(([name, text]) => [name, JSON.parse(text)]) }),
+    completion_tokens: usage?.completion_tokens,
+  };
 }
 
 const openai = {
@@ -78,11 +94,26 @@ const openai = {
   },
 };
 
+function toolOf({ function: { name, parameters } }) {
+  return [name, { inputSchema: jsonSchema(parameters) }];
+}
+
+/** What both ways of the AI SDK give; its reasons have a dash. */
+function given(text, { reasoningText, toolCalls, finishReason, usage }) {
+  return {
+    ...(text && { texts: [text] }),
+    ...(reasoningText && { reasoning: [reasoningText] }),
+    ...(toolCalls.length > 0 && { calls: toolCalls.map(({ toolName, input }) => [toolName, input]) }),
+    reasons: [finishReason.replace("-", "_")],
+    completion_tokens: usage.outputTokens,
+  };
+}
+
 /** The AI SDK has its own names, and one choice without probabilities; some it refuses itself. */
 function settings({ messages, max_tokens, max_completion_tokens, stop, seed, temperature, n, ...rest }) {
   if (n !== undefined || rest.logprobs || rest.logit_bias) return undefined;
   const isOurs = ({ role, content }) => role !== "developer" && typeof content === "string";
-  if (messages.length === 0 || !messages.every(isOurs)) return undefined;
+  if (messages.length === 0 || !messages.every(isOurs) || rest.response_format) return undefined;
   return {
     model: provider(rest.model),
     messages,
@@ -91,6 +122,9 @@ function settings({ messages, max_tokens, max_completion_tokens, stop, seed, tem
     ...(stop !== undefined && { stopSequences: [stop].flat() }),
     ...(seed !== undefined && { seed }),
     ...(temperature !== undefined && { temperature }),
+    ...(rest.reasoning_effort && { providerOptions: { modelpress: { reasoningEffort: rest.reasoning_effort } } }),
+    ...(rest.tools && { tools: Object.fromEntries(rest.tools.map(toolOf)) }),
+    ...(rest.tool_choice && { toolChoice: rest.tool_choice }),
   };
 }
 
@@ -98,8 +132,8 @@ const aiSdk = {
   chat: async (request) => {
     const asked = settings(request);
     if (!asked) return undefined;
-    const { text, finishReason, usage } = await generateText(asked);
-    return { texts: [text], reasons: [finishReason], completion_tokens: usage.outputTokens };
+    const result = await generateText(asked);
+    return given(result.text, result);
   },
   chat_stream: async (request) => {
     const asked = settings(request);
@@ -109,9 +143,9 @@ const aiSdk = {
     let text = "";
     for await (const part of result.textStream) text += part;
     if (failure) throw failure;
-    const usage = await result.usage;
-    const reason = await result.finishReason;
-    return { texts: [text], reasons: [reason], completion_tokens: usage.outputTokens };
+    const names = ["reasoningText", "toolCalls", "finishReason", "usage"];
+    const values = await Promise.all(names.map((name) => result[name]));
+    return given(text, Object.fromEntries(names.map((name, i) => [name, values[i]])));
   },
 };
 

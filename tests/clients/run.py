@@ -32,9 +32,14 @@ async def _chat(client: openai.AsyncOpenAI, request: dict[str, Any]) -> Result:
     answer = await client.chat.completions.create(**request)
     told = [c.logprobs and [t.token for t in c.logprobs.content] for c in answer.choices]
     first = answer.choices[0].logprobs
+    messages = [choice.message for choice in answer.choices]
+    thoughts = [getattr(message, "reasoning_content", None) for message in messages]
+    calls = [call.function for call in messages[0].tool_calls or []]
     return {
-        "texts": [choice.message.content for choice in answer.choices],
+        "texts": [message.content for message in messages],
         "reasons": [choice.finish_reason for choice in answer.choices],
+        **({"reasoning": thoughts} if any(thoughts) else {}),
+        **({"calls": [[c.name, json.loads(c.arguments)] for c in calls]} if calls else {}),
         "tokens": told,
         "alternatives": first and len(first.content[0].top_logprobs),
         "completion_tokens": answer.usage.completion_tokens,
@@ -71,7 +76,26 @@ async def _joined(chunks: AsyncIterator[Any], text_of: Callable[[Any], str | Non
 
 async def _chat_stream(client: openai.AsyncOpenAI, request: dict[str, Any]) -> Result:
     chunks = await client.chat.completions.create(**request, stream=True)
-    return await _joined(chunks, lambda choice: choice.delta.content)
+    thoughts: dict[int, str] = {}
+    calls: dict[int, list[str]] = {}
+
+    def text_of(choice: Any) -> str | None:
+        thought = getattr(choice.delta, "reasoning_content", None)
+        if thought:
+            thoughts[choice.index] = thoughts.get(choice.index, "") + thought
+        for call in choice.delta.tool_calls or []:
+            name, arguments = calls.get(call.index, ["", ""])
+            added = call.function
+            calls[call.index] = [name + (added.name or ""), arguments + (added.arguments or "")]
+        text: str | None = choice.delta.content
+        return text
+
+    found = await _joined(chunks, text_of)
+    if thoughts:
+        found["reasoning"] = [thoughts[index] for index in sorted(thoughts)]
+    if calls:
+        found["calls"] = [[calls[i][0], json.loads(calls[i][1])] for i in sorted(calls)]
+    return found
 
 
 async def _completion_stream(client: openai.AsyncOpenAI, request: dict[str, Any]) -> Result:

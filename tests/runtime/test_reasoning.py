@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from runtime.errors import ModelpressError
 from runtime.fake import NextToken, reply
 from runtime.fake_hub import TEMPLATE, fake_hub
-from runtime.manifest import Manifest, Registry
 from runtime.reasoning import MARKS, ReasoningSplitter, think_marks
 
 from .conftest import Desk, OpenDesk
@@ -21,27 +19,6 @@ SAID = "<think>\nIs it?\n\nYes.\n</think>\n\nYes <think>."
 NOTE = "{# <think> and </think> #}"
 SWITCHED = f"{NOTE}{{% if enable_thinking is false %}}[off]{{% endif %}}{TEMPLATE}"
 OPENED = f"{TEMPLATE}<think>"
-
-
-def hub_with(template: str) -> dict[str, bytes]:
-    """The fake hub with another chat template."""
-    files = fake_hub()
-    path = "models/fake/f32/chat_template.jinja"
-    old, new = files[path], template.encode()
-    manifest_path = "models/fake/f32/manifest.json"
-    manifest = files[manifest_path].replace(_digest(old), _digest(new))
-    manifest = manifest.replace(
-        f'"nbytes": {len(old)},'.encode(), f'"nbytes": {len(new)},'.encode()
-    )
-    registry = files["registry.json"].replace(_digest(files[manifest_path]), _digest(manifest))
-    files |= {path: new, manifest_path: manifest, "registry.json": registry}
-    Manifest.loads(manifest)
-    Registry.loads(registry)
-    return files
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
 
 
 def split(text: str, size: int, *, is_open: bool = False) -> dict[str, str]:
@@ -92,7 +69,7 @@ def speaker(text: str, *, after: bytes = b"<a>") -> NextToken:
 
 
 def thinker(open_desk: OpenDesk, template: str = SWITCHED) -> Desk:
-    return open_desk(speaker(SAID), files=hub_with(template))
+    return open_desk(speaker(SAID), files=fake_hub(template=template))
 
 
 async def test_reasoning_is_a_field_of_its_own(open_desk: OpenDesk) -> None:
@@ -113,7 +90,7 @@ async def test_a_prompt_that_opens_the_reasoning_needs_no_mark_of_the_model(
     open_desk: OpenDesk,
 ) -> None:
     model = speaker("Hm.</think>Yes", after=b"<a><think>")
-    answer = await open_desk(model, files=hub_with(OPENED)).chat()
+    answer = await open_desk(model, files=fake_hub(template=OPENED)).chat()
     message = answer["choices"][0]["message"]
     assert (message["reasoning_content"], message["content"]) == ("Hm.", "Yes")
 
@@ -186,14 +163,14 @@ async def test_names_are_refused_where_no_template_reads_them(open_desk: OpenDes
         await open_desk(reply("ok")).chat(messages)
     assert caught.value.details["param"] == "messages[0].name"
     named = TEMPLATE.replace("]{{ message.content }}", "]{{ message.name }}: {{ message.content }}")
-    desk = open_desk(reply("ok"), files=hub_with(named))
+    desk = open_desk(reply("ok"), files=fake_hub(template=named))
     answer = await desk.chat(messages)
     assert answer["usage"]["prompt_tokens"] == len("[user]Bo: Hi<a>")
 
 
 async def test_earlier_reasoning_reaches_the_template(open_desk: OpenDesk) -> None:
     template = TEMPLATE.replace("{{ message.content }}", "{{ message.reasoning_content }}>")
-    desk = open_desk(reply("ok"), files=hub_with(template))
+    desk = open_desk(reply("ok"), files=fake_hub(template=template))
     messages = [
         {"role": "assistant", "content": "x", "reasoning_content": "because"},
         {"role": "user", "content": "Hi"},
