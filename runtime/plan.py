@@ -21,6 +21,13 @@ Entry points every chat model has (symbols in brackets):
   likeliest tokens are, and what changes the logits (see `logprobs.py` and `constraint.py`).
 * `synthesize(seed)`: fills every weight buffer with well-behaved numbers (for benchmarks).
 
+Models without recurrent layers decode several sequences in one step, a token of each:
+
+* `decode_batch(n)`: for each row i < n the token `batch_tokens[i]`, at the position that
+  `batch_table` has for the row, in pages of the row's own table; leaves row i of `batch_logits`.
+* `row_logits(row)`: `logits` = that row of `batch_logits`; what draws from it is as above.
+* `row_token(row)`: `batch_tokens[row]` = `token`.
+
 Models with recurrent layers (`recurrent`) hold, besides pages, a state: what such layers have read
 so far, of fixed size. Its buffers have STATE_RING + KEPT_STATES places. `prefill` and `decode` read
 the place `pos % STATE_RING` (at position 0 they begin with none) and write the place of the
@@ -46,7 +53,9 @@ each further thread; the memory is imported as `env.memory`, and nothing else is
 
 I/O buffers: `tokens` i32[prefill_chunk], `token` i32[1], `page_table` i32[pages],
 `logits` f32[vocab], `sampler` u32[16], `counts` u32[vocab], `logprobs` u32[42],
-`bias` u32[2048], `token_mask` u32[ceil(vocab / 32)].
+`bias` u32[2048], `token_mask` u32[ceil(vocab / 32)]; for `seats` sequences `batch_tokens`
+i32[seats], `batch_logits` f32[seats, vocab] and `batch_table` i32[seats * (1 + pages of the whole
+context)]: the position of each row's token, then the page table of each row.
 """
 
 from __future__ import annotations
