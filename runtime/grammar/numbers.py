@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
 
 from .errors import Unsatisfiable
 from .json_text import DIGIT, INTEGER, NUMBER
@@ -39,6 +41,19 @@ class Bounds:
             high = int(exact.to_integral_value(ROUND_FLOOR))
             high -= self.below and high == exact
         return low, high
+
+
+def bounds_of(schema: Mapping[str, Any]) -> Bounds:
+    """The bounds that a schema sets; of two lower or upper ones the tighter."""
+    low, high = _decimal(schema, "minimum"), _decimal(schema, "maximum")
+    above, below = _decimal(schema, "exclusiveMinimum"), _decimal(schema, "exclusiveMaximum")
+    out_low = above is not None and (low is None or above >= low)
+    out_high = below is not None and (high is None or below <= high)
+    return Bounds(above if out_low else low, below if out_high else high, out_low, out_high)
+
+
+def _decimal(schema: Mapping[str, Any], name: str) -> Decimal | None:
+    return Decimal(repr(schema[name])) if name in schema else None
 
 
 def integers(bounds: Bounds) -> Expression:

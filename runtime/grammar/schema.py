@@ -11,27 +11,26 @@ One rule serves all places with the same schema, so recursion by $ref ends; what
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
-from urllib.parse import unquote
 
 from . import json_text
+from .arrays import counts, elements
 from .checking import check_keywords
 from .disjoint import disjoint
 from .errors import Unsatisfiable, refused
 from .formats import formatted
-from .json_text import AnyValue, listed, literal, quoted
+from .json_text import AnyValue, literal, quoted
 from .keywords import ASSERTIONS, COMBINING, OF_TYPE, UNEVALUATED
 from .merging import Schema, canonical, merge
-from .numbers import Bounds, integers, numbers
+from .numbers import bounds_of, integers, numbers
 from .objects import Member, members, named, patterned, unnamed
+from .references import resolve
 from .regex import parse_pattern
-from .rules import EMPTY, Choice, Expression, Grammar, Literal, Reference, Repeat, choice, sequence
+from .rules import Choice, Expression, Grammar, Literal, Reference, Repeat, choice, sequence
 
 MAX_DEPTH = 48
 MAX_SCHEMAS = 4_000
 """Schemas within a schema, counted with every use that is not the same as one before."""
-MAX_ELEMENTS = 10_000
 
 
 def schema_value(grammar: Grammar, schema: Any, param: str) -> Expression:
@@ -83,7 +82,7 @@ class _Writer:
         self._check(schema, path)
         if schema.keys() & ASSERTIONS == set() and "$ref" in schema:
             if not schema.keys() & (COMBINING - {"$ref"}) and not schema.keys() & UNEVALUATED:
-                target, where = self._resolved(schema["$ref"], path)
+                target, where = resolve(self._document, self._param, schema["$ref"], path)
                 return self.value(target, where, depth + 1, heads)
         flat, options, kind = self._flat(schema, path, 0)
         if not options:
@@ -126,7 +125,7 @@ class _Writer:
     def _parts(self, schema: Schema, path: str) -> list[tuple[Any, str]]:
         parts = [(one, f"{path}.allOf[{i}]") for i, one in enumerate(schema.get("allOf", ()))]
         if "$ref" in schema:
-            parts.append(self._resolved(schema["$ref"], path))
+            parts.append(resolve(self._document, self._param, schema["$ref"], path))
         return parts
 
     def _closed(self, own: Schema, schema: Schema, path: str) -> Schema:
@@ -144,47 +143,6 @@ class _Writer:
                     )
                 closed.setdefault(other, False)
         return closed
-
-    def _resolved(self, reference: str, path: str) -> tuple[Any, str]:
-        where = f"{path}.$ref"
-        if not reference.startswith("#"):
-            raise refused(where, "only references inside the document: '#', '#/...' or '#anchor'")
-        pointer = unquote(reference[1:])
-        if pointer and not pointer.startswith("/"):
-            return self._anchored(pointer, where)
-        found: Any = self._document
-        place = self._param
-        for part in pointer.split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            place = f"{place}.{name[:60]}"
-            if isinstance(found, dict) and name in found:
-                found = found[name]
-            elif (
-                isinstance(found, list)
-                and name.isascii()
-                and name.isdigit()
-                and int(name) < len(found)
-            ):
-                found = found[int(name)]
-            else:
-                raise refused(where, f"there is nothing at {reference[:80]!r}")
-        return found, place
-
-    def _anchored(self, anchor: str, where: str) -> tuple[Any, str]:
-        waiting = [(self._document, self._param)]
-        while waiting:
-            schema, place = waiting.pop()
-            if isinstance(schema, dict):
-                if schema.get("$anchor") == anchor:
-                    return schema, place
-                waiting += [
-                    (one, f"{place}.{str(name)[:60]}")
-                    for name, one in schema.items()
-                    if name not in ("enum", "const", "default", "examples")
-                ]
-            elif isinstance(schema, list):
-                waiting += [(one, f"{place}[{i}]") for i, one in enumerate(schema)]
-        raise refused(where, f"there is no $anchor {anchor[:60]!r}")
 
     def _check_disjoint(self, options: list[Any], path: str) -> None:
         flat: list[Schema | None] = []
@@ -245,9 +203,9 @@ class _Writer:
             case "string":
                 return self._string(schema, path)
             case "number":
-                return (integers if schema.get("multipleOf") == 1 else numbers)(_bounds(schema))
+                return (integers if schema.get("multipleOf") == 1 else numbers)(bounds_of(schema))
             case "integer":
-                return integers(_bounds(schema))
+                return integers(bounds_of(schema))
             case "boolean":
                 return Choice((Literal("true"), Literal("false")))
         return Literal("null")
@@ -258,11 +216,11 @@ class _Writer:
         if "pattern" in schema:
             pattern = parse_pattern(schema["pattern"], f"{path}.pattern", json_text.in_string)
             return quoted(pattern.found_in(json_text.CHARACTER))
-        low, high = _counts(schema, "Length", path)
+        low, high = counts(schema, "Length", path)
         return quoted(Repeat(json_text.CHARACTER, low, high))
 
     def _array(self, schema: Schema, path: str, depth: int) -> Expression:
-        low, high = _counts(schema, "Items", path)
+        low, high = counts(schema, "Items", path)
         first = [
             self.value(one, f"{path}.prefixItems[{i}]", depth + 1, frozenset())
             for i, one in enumerate(schema.get("prefixItems", []))
@@ -271,7 +229,7 @@ class _Writer:
         # Without items, elements behind the first are written only where there must be some.
         more = True if more is False and "items" not in schema and low > len(first) else more
         rest = None if more is False else self.value(more, f"{path}.items", depth + 1, frozenset())
-        return sequence("[", _elements(first, rest, low, high), "]")
+        return sequence("[", elements(first, rest, low, high), "]")
 
     def _object(self, schema: Schema, path: str, depth: int) -> Expression:
         properties = dict(schema.get("properties", {}))
@@ -316,7 +274,7 @@ class _Writer:
     def _counted(self, schema: Schema, declared: list[Member], path: str) -> int | None:
         """How many further members there may be. Members may repeat a name, so that only what
         declared ones make sure of counts as a minimum."""
-        least, most = _counts(schema, "Properties", path)
+        least, most = counts(schema, "Properties", path)
         required = sum(member.required for member in declared)
         if least > required:
             raise refused(
@@ -356,50 +314,3 @@ def is_of(value: Any, name: str) -> bool:
         "integer": whole,
     }
     return kinds.get(name, False)
-
-
-def _bounds(schema: Schema) -> Bounds:
-    low, high = _decimal(schema, "minimum"), _decimal(schema, "maximum")
-    above, below = _decimal(schema, "exclusiveMinimum"), _decimal(schema, "exclusiveMaximum")
-    out_low = above is not None and (low is None or above >= low)
-    out_high = below is not None and (high is None or below <= high)
-    return Bounds(above if out_low else low, below if out_high else high, out_low, out_high)
-
-
-def _decimal(schema: Schema, name: str) -> Decimal | None:
-    return Decimal(repr(schema[name])) if name in schema else None
-
-
-def _counts(schema: Schema, what: str, path: str) -> tuple[int, int | None]:
-    low, high = int(schema.get(f"min{what}", 0)), schema.get(f"max{what}")
-    if low > MAX_ELEMENTS:
-        raise refused(f"{path}.min{what}", f"more than {MAX_ELEMENTS}")
-    if high is not None and int(high) < low:
-        raise Unsatisfiable
-    # A larger maximum than can be kept is kept by writing less.
-    return low, None if high is None else min(int(high), max(low, MAX_ELEMENTS))
-
-
-def _elements(
-    first: list[Expression], rest: Expression | None, low: int, high: int | None
-) -> Expression:
-    """Elements with commas between: those of `first` in order, then `rest`."""
-    if not first:
-        if rest is None or high == 0:
-            if low:
-                raise Unsatisfiable
-            return EMPTY
-        some = listed(rest, max(low, 1), high)
-        return some if low else Repeat(some, 0, 1)
-    count = len(first) if high is None else min(len(first), high)
-    if rest is None and low > len(first):
-        raise Unsatisfiable
-    tail: Expression = EMPTY
-    if rest is not None and (high is None or high > len(first)):
-        most = None if high is None else high - len(first)
-        tail = Repeat(sequence(json_text.COMMA, rest), max(0, low - len(first)), most)
-    for index in range(count - 1, -1, -1):
-        tail = sequence(json_text.COMMA if index else EMPTY, first[index], tail)
-        if index >= low:
-            tail = Repeat(tail, 0, 1)
-    return tail if count else EMPTY
