@@ -156,7 +156,7 @@ def serve_api(wanted: ApiWanted) -> None:
     from runtime.native.api_server import Listening, run_server
     from runtime.options import EngineOptions
 
-    host = runtime.native.cli.open_host(wanted.hub, None)
+    host = runtime.native.cli.open_host(wanted.hub, None, wanted.device)
     engine = Engine(host, EngineOptions(context=wanted.context))
     listening = Listening(wanted.host, wanted.port, frozenset(wanted.origins))
     run_server(engine, listening, model=wanted.model, say=typer.echo)

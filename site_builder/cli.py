@@ -27,6 +27,7 @@ class ApiWanted:
     host: str
     port: int
     model: str | None
+    device: str
     context: int | None
     origins: tuple[str, ...]
 
@@ -85,6 +86,9 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="With --api: load this model at once, not when asked.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="With --api: native (WebGPU), wasm (the processor), or auto.")
+    ] = "auto",
     context: Annotated[
         int | None, typer.Option(help="With --api: tokens of context; the most that fits.")
     ] = None,
@@ -97,7 +101,7 @@ def serve(
     With --api no site is served but the models of a hub, to any program that speaks OpenAI's API.
     """
     if api:
-        wanted = ApiWanted(hub, host, port, model, context, tuple(allow_origin or ()))
+        wanted = ApiWanted(hub, host, port, model, device, context, tuple(allow_origin or ()))
         return API_SERVERS["native"](wanted)
     from .serve import ISOLATION, Mount, address, make_server
 
