@@ -18,6 +18,7 @@ from typing import Any
 
 from tvm.tirx.script.builder import ir as B
 
+from ...schemes import GROUP
 from .codes import TOKENS
 from .epilogue import Ending, Epilogue
 from .vectors import (
@@ -29,6 +30,7 @@ from .vectors import (
     half_scalar,
     halves,
     load,
+    load_parts,
     opaque,
     splat,
     store,
@@ -41,31 +43,25 @@ ROWS = 4
 Pieces = list[Any]
 
 
-def pairs_dot(codes: Any, pieces: Pieces, at: Any) -> Any:
+def pairs_dot(codes: Pieces, pieces: Pieces) -> Any:
     """Products of int16 summed by pairs."""
     total = None
-    for i, piece in enumerate(pieces):
-        with_codes = B.call_llvm_pure_intrin(
-            "int32x4", "llvm.wasm.dot", piece, load(codes, at + 8 * i, 8)
-        )
-        total = with_codes if total is None else total + with_codes
+    for code, piece in zip(codes, pieces, strict=True):
+        product = B.call_llvm_pure_intrin("int32x4", "llvm.wasm.dot", piece, code)
+        total = product if total is None else total + product
     return B.bind(total)
 
 
-def bytes_dot(codes: Any, pieces: Pieces, at: Any) -> Any:
+def bytes_dot(codes: Pieces, pieces: Pieces) -> Any:
     """Products of int8 and seven bits summed by twos, then by twos again.
 
     Of nibbles and codes both sums of two and of four fit int16. The instruction that sums by fours
     at once is the slower way on processors that have no such instruction themselves.
     """
+    dot = "llvm.wasm.relaxed.dot.i8x16.i7x16.signed"
     products = [
-        B.call_llvm_pure_intrin(
-            "int16x8",
-            "llvm.wasm.relaxed.dot.i8x16.i7x16.signed",
-            load(codes, at + 16 * i, 16),
-            piece,
-        )
-        for i, piece in enumerate(pieces)
+        B.call_llvm_pure_intrin("int16x8", dot, code, piece)
+        for code, piece in zip(codes, pieces, strict=True)
     ]
     ones = constant(1, "int16", 8)
     total = products[0] + products[1]
@@ -77,13 +73,21 @@ class _Way:
     """How a group of a scheme's weights meets the codes of a row."""
 
     codes: str
+    lanes: int
+    """Codes of a vector."""
     pieces: Callable[..., Pieces]
-    dot: Callable[[Any, Pieces, Any], Any]
-    """(codes, operands, first code) -> int32x4 whose lanes add up."""
+    dot: Callable[[Pieces, Pieces], Any]
+    """(vectors of codes, operands) of a group -> int32x4 whose lanes add up."""
+
+    def block(self, codes: Any, at: Any) -> list[Pieces]:
+        """The codes of a block, by four."""
+        size = GROUP // self.lanes
+        vectors = load_parts(codes, at, self.lanes, 4 * size)
+        return [vectors[i * size : (i + 1) * size] for i in range(4)]
 
 
-PAIRS = _Way("int16", int16_pieces, pairs_dot)
-BYTES = _Way("int8", int8_pieces, bytes_dot)
+PAIRS = _Way("int16", 8, int16_pieces, pairs_dot)
+BYTES = _Way("int8", 16, int8_pieces, bytes_dot)
 
 
 def takes_bytes(scheme: str, *, relaxed: bool) -> bool:
@@ -113,10 +117,10 @@ def product_of_one(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
             total[0] = f32(0)
             with B.serial(0, (groups + 3) >> 2) as block:
                 parts = []
-                for u in range(4):
+                for u, given in enumerate(way.block(codes, block * 128)):
                     group = B.bind(block * 4 + u)
                     pieces = way.pieces(scheme, weights, start, group, groups)
-                    parts.append(way.dot(codes, pieces, group * 32))
+                    parts.append(way.dot(given, pieces))
                 found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
                 # Groups that a block has too many count nothing: their scale here is 0.
                 bits = B.Cast("int32x4", load(scales, start + block * 4))
@@ -161,7 +165,8 @@ def product_of_many(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
                 scale = B.bind(splat(half_scalar(B.Cast("int32", scales[at]))))
                 for b in range(blocks):
                     block = B.bind((turn * blocks + b) * groups + group)
-                    parts = [way.dot(codes, pieces, block * 128 + token * 32) for token in range(4)]
+                    given = way.block(codes, block * 128)
+                    parts = [way.dot(vectors, pieces) for vectors in given]
                     found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
                     totals[b] = totals[b] + found * (load(sides, block * 8) * scale)
             for b in range(blocks):

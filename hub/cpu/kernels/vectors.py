@@ -78,6 +78,16 @@ def load(buffer: Any, at: Any, lanes: int = 4) -> Any:
     return B.bind(buffer[B.ramp(at, 1, lanes)])
 
 
+def load_parts(buffer: Any, at: Any, lanes: int, count: int) -> list[Any]:
+    """`count` neighbouring vectors of `lanes` elements.
+
+    As one load: LLVM cuts it into loads that share an address and differ in their constant offsets;
+    of separate ones it computes each address.
+    """
+    whole = B.bind(buffer[B.ramp(at, 1, lanes * count)])
+    return [B.bind(shuffle([whole], range(i * lanes, (i + 1) * lanes))) for i in range(count)]
+
+
 def store(buffer: Any, at: Any, value: Any, lanes: int = 4) -> None:
     """Neighbouring elements from `at` on."""
     B.buffer_store(buffer, value, [at if lanes == 1 else B.ramp(at, 1, lanes)])

@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm.tirx.script.builder import ir as B
 
-from .vectors import constant, half_scalar, halves, load, splat, u32
+from .vectors import constant, half_scalar, halves, load, opaque, shuffle, splat, u32
 
 TYPES = {"q4": "uint32", "q3": "uint32", "q8": "int8", "f16": "int16", "f32": "float32"}
 """The element type that a kernel declares its weights as."""
@@ -26,20 +26,17 @@ def nibbles(scheme: str, weights: Any, start: Any, group: Any, groups: Any) -> A
     """uint32x4: lane j has elements 8j..8j+7 in the order of `q4`."""
     if scheme == "q4":
         return load(weights, (start + group) * 4)
-    at = B.bind(start * 3 + group)
-    words = [B.bind(weights[at + j * groups]) for j in range(3)]
-    spare = B.bind((words[0] >> B.uint32(3)) & B.uint32(SPARE))
+    at = opaque(start * 3 + group)
+    words = [opaque(weights[at + j * groups]) for j in range(3)]
+    spare = (words[0] >> B.uint32(3)) & B.uint32(SPARE)
     spare = spare | ((words[1] >> B.uint32(2)) & B.uint32(SPARE << 1))
     spare = spare | ((words[2] >> B.uint32(1)) & B.uint32(SPARE << 2))
-    return B.bind(_four([*words, spare]))
+    return opaque(_four([*words, opaque(spare)]))
 
 
 def _four(words: list[Any]) -> Any:
-    found = splat(words[3])
-    for j in (2, 1, 0):
-        lanes = constant(0, "int32") + B.ramp(B.int32(0), 1, 4)
-        found = B.Select(lanes == constant(j, "int32"), splat(words[j]), found)
-    return found
+    """Four scalars as the lanes of a vector."""
+    return shuffle([splat(word, 2) for word in words], [0, 2, 4, 6])
 
 
 def int16_pieces(scheme: str, weights: Any, start: Any, group: Any, groups: Any) -> list[Any]:
