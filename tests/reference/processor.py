@@ -57,6 +57,7 @@ class Processed:
         self.root.mkdir(parents=True, exist_ok=True)
         checkpoint = Checkpoint.open(checkpoint_folder(model, root))
         family = family_of(checkpoint.config)
+        modules: list[bytes] = []
         (self.plan,) = compile_plans(
             model_id=model,
             family=family,
@@ -65,8 +66,10 @@ class Processed:
             context=CONTEXT,
             variants=("cpu",),
             library=library,
-            keep=lambda module: write_blob(self.root, module),
+            keep=modules.append,
         )
+        for module in modules:
+            write_blob(self.root, module)
         specs = FAMILIES[family].weights(FAMILIES[family].read(checkpoint.config), CONTEXT)
         self.index = write_chunks(press(specs, SCHEMES[scheme], checkpoint), self.root)
 
