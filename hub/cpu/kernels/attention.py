@@ -75,9 +75,11 @@ class _Shape:
 
     @classmethod
     def of(cls, op: Op) -> _Shape:
-        numbers = (op.integer(key) for key in ("heads", "kv_heads", "head_dim", "page_size"))
         return cls(
-            *numbers,
+            heads=op.integer("heads"),
+            kv_heads=op.integer("kv_heads"),
+            head_dim=op.integer("head_dim"),
+            page=op.integer("page_size"),
             window=op.integer("window"),
             scale=op.number("scale"),
             softcap=op.number("softcap", 0.0),

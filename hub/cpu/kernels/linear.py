@@ -47,29 +47,22 @@ class _Linear:
         if not self._quantized:
             return self._product(exact_product(self._scheme, self._epilogue, many=self._many), 0)
         arguments = 4 + self._epilogue.buffers
-        rest = tuple(range(1, arguments))
-        if self._profile.exact:
-            product = exact_product(self._scheme, self._epilogue, many=self._many)
-            steps = (
-                (self._prepared(0), (0, arguments)),
-                (
-                    self._product(product, 0),
-                    (arguments, *rest),
-                ),
-            )
-            return CpuSequence(steps, (times(self._tokens, self._padded * GROUP * 4),))
-        make = product_of_many if self._many else product_of_one
-        product = make(self._scheme, self._epilogue, relaxed=self._profile.relaxed)
+        prepared = (arguments,) if self._profile.exact else (arguments, arguments + 1)
+        sides = len(prepared) - 1
         steps = (
-            (self._prepared(1), (0, arguments, arguments + 1)),
-            (
-                self._product(product, 1),
-                (arguments, arguments + 1, *rest),
-            ),
+            (self._prepared(sides), (0, *prepared)),
+            (self._product(self._func(), sides), (*prepared, *range(1, arguments))),
         )
-        nbytes = 1 if self._bytes else 2
-        codes_nbytes = times(self._tokens, self._padded * GROUP * nbytes)
-        return CpuSequence(steps, (codes_nbytes, times(self._tokens, self._padded * 8)))
+        nbytes = 4 if self._profile.exact else 1 if self._bytes else 2
+        sizes = (self._padded * GROUP * nbytes, self._padded * 8)
+        return CpuSequence(steps, tuple(times(self._tokens, size) for size in sizes[: sides + 1]))
+
+    def _func(self) -> Any:
+        """The product of a quantized matrix."""
+        if self._profile.exact:
+            return exact_product(self._scheme, self._epilogue, many=self._many)
+        make = product_of_many if self._many else product_of_one
+        return make(self._scheme, self._epilogue, relaxed=self._profile.relaxed)
 
     @property
     def _tokens(self) -> Expr:

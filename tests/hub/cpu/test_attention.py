@@ -8,12 +8,12 @@ import pytest
 from hub.cpu.kernels import CpuProfile
 from hub.kernels import Op, reference
 from tests.hub.cpu.kernel_trial import Trial
-from tests.hub.kernels.trial import normal
+from tests.hub.kernels.trial import Attrs, normal
 
-HEADS = {"heads": 6, "kv_heads": 2, "head_dim": 12, "page_size": 16, "kv_dtype": "f32"}
-PLAIN = {**HEADS, "window": 0, "scale": 0.3}
-CAPPED = {**HEADS, "window": 7, "scale": 0.5, "softcap": 2.0}
-BATCH = {**PLAIN, "seats": 5, "stride": 3}
+HEADS: Attrs = {"heads": 6, "kv_heads": 2, "head_dim": 12, "page_size": 16, "kv_dtype": "f32"}
+PLAIN: Attrs = {**HEADS, "window": 0, "scale": 0.3}
+CAPPED: Attrs = {**HEADS, "window": 7, "scale": 0.5, "softcap": 2.0}
+BATCH: Attrs = {**PLAIN, "seats": 5, "stride": 3}
 CASES = [PLAIN, CAPPED]
 
 
@@ -25,7 +25,7 @@ def trial() -> Trial:
 
 @pytest.mark.parametrize("attrs", CASES, ids=["plain", "window and soft cap"])
 @pytest.mark.parametrize(("n", "pos"), [(1, 0), (1, 40), (5, 13), (17, 0)])
-def test_attention_is_numpys(trial: Trial, attrs: dict[str, float], n: int, pos: int) -> None:
+def test_attention_is_numpys(trial: Trial, attrs: Attrs, n: int, pos: int) -> None:
     rng = np.random.default_rng(n + pos)
     table = rng.permutation(5).astype(np.int32)[: -(-(pos + n) // 16)]
     keys, values = (normal(rng, 5, 2, 16, 12) for _ in range(2))
@@ -33,8 +33,8 @@ def test_attention_is_numpys(trial: Trial, attrs: dict[str, float], n: int, pos:
     op = Op("attention", {**attrs, "n": 1 if n == 1 else "n"})
     got = trial.run(op, [q, table, keys, values, out], n=n, pos=pos)[-1]
     want = reference.attention(
-        q, table, keys, values, heads=6, window=attrs["window"], scale=attrs["scale"], pos=pos,
-        softcap=attrs.get("softcap", 0.0),
+        q, table, keys, values, heads=6, window=int(attrs["window"]), scale=float(attrs["scale"]),
+        pos=pos, softcap=float(attrs.get("softcap", 0.0)),
     )  # fmt: skip
     error = np.abs(got - want).max()
     assert error < 2e-6, error

@@ -15,26 +15,27 @@ from hub.cpu.kernels.rounded_product import takes_bytes
 from hub.kernels import Op, reference
 from hub.schemes import SCHEMES
 from tests.hub.cpu.kernel_trial import Array, Trial
-from tests.hub.kernels.trial import matrix, normal
+from tests.hub.kernels.trial import Attrs, matrix, normal
 
 PROFILES = {
     "rounded": CpuProfile(),
     "rounded relaxed": CpuProfile(relaxed=True),
     "exact": CpuProfile(exact=True),
 }
-SHAPE = {"rows": 4, "cols": 32, "start": 0, "out_cols": 4}
-ENDINGS = (
+SHAPE: Attrs = {"rows": 4, "cols": 32, "start": 0, "out_cols": 4}
+ENDINGS: tuple[Attrs, ...] = (
     {"epilogue": "none"},
     {"epilogue": "add", "bias": True, "activation": "gelu", "softcap": 3.0},
 )
-GATED = {"rows": 8, "cols": 32, "activation": "silu"}
+GATED: Attrs = {"rows": 8, "cols": 32, "activation": "silu"}
 
 
 def rounded(x: Array) -> Array:
     """`x` with groups of 32 columns on a grid of 255 values."""
     groups = x.reshape(len(x), -1, 32)
     step = np.abs(groups).max(axis=2, keepdims=True) / np.float32(127)
-    return (np.rint(groups / np.where(step > 0, step, 1)) * step).reshape(x.shape)
+    found: Array = np.rint(groups / np.where(step > 0, step, 1)) * step
+    return found.reshape(x.shape)
 
 
 def assert_near(got: Array, want: Array) -> None:
@@ -84,7 +85,7 @@ def test_a_product_is_numpys_and_writes_its_columns_alone(
     cols, out_cols = 32 * groups, start + rows + 2
     buffers = matrix(rng, scheme, rows, cols)
     weight = reference.dequantize(scheme, buffers, rows, cols)
-    shape = {"rows": rows, "cols": cols, "start": start, "out_cols": out_cols}
+    shape: Attrs = {"rows": rows, "cols": cols, "start": start, "out_cols": out_cols}
     for ending in ENDINGS:
         for many in (False, True):
             x, out, residual = (
@@ -99,8 +100,8 @@ def test_a_product_is_numpys_and_writes_its_columns_alone(
             seen = x if profile == "exact" else rounded(x)
             want = reference.matmul(
                 seen, weight, residual if full else None, out, start=start,
-                bias=bias if full else None, activation=ending.get("activation", ""),
-                softcap=ending.get("softcap", 0.0),
+                bias=bias if full else None, activation=str(ending.get("activation", "")),
+                softcap=float(ending.get("softcap", 0.0)),
             )  # fmt: skip
             assert_near(got, want)
 
@@ -118,7 +119,7 @@ def test_a_gated_product_is_numpys(
     weight = reference.dequantize(scheme, buffers, 2 * rows, cols)
     for many in (False, True):
         x, out = normal(rng, n if many else 1, cols), normal(rng, n if many else 1, rows)
-        attrs = {**GATED, "rows": 2 * rows, "cols": cols, "scheme": scheme}
+        attrs: Attrs = {**GATED, "rows": 2 * rows, "cols": cols, "scheme": scheme}
         op = Op("gate_up", {**attrs, "n": "n" if many else 1})
         got = run.run(op, [x, *buffers, out], n=len(x), parts=3)[-1]
         seen = x if profile == "exact" else rounded(x)
