@@ -9,6 +9,7 @@ import random
 import pytest
 
 from runtime.abort import AbortSignal
+from runtime.constraint import Hooks
 from runtime.device_time import time_steps
 from runtime.errors import ModelpressError
 from runtime.fake import hashed_token
@@ -169,3 +170,37 @@ async def test_conversations_of_all_kinds_are_what_the_model_says(seed: int) -> 
         answer = await ask(session, said, count)
         assert answer == expected(said, count)
         said = (*said, *answer)
+
+
+class Stutters:
+    """Says every third token three times more."""
+
+    def __init__(self) -> None:
+        self.accepted: list[int] = []
+        self._due: list[int] = []
+
+    def forced(self) -> tuple[int, ...]:
+        due, self._due = tuple(self._due), []
+        return due
+
+    async def mask(self) -> bytes | None:
+        await asyncio.sleep(0)
+        return None
+
+    def accept(self, token: int) -> None:
+        self.accepted.append(token)
+        if len(self.accepted) % 6 == 3:
+            self._due = [token] * 3
+
+
+async def test_forced_tokens_are_read_by_the_state_too_whoever_comes_between() -> None:
+    session = await open_session(FakeExecutor())
+    other = asyncio.ensure_future(ask(session, PROMPT[5:30], 40))
+    generation = Generation(PROMPT, GREEDY, max_tokens=20, hooks=Hooks(constraint=Stutters()))
+    answer = tuple([t async for t in session.generate(generation, signal=AbortSignal())])
+    said = PROMPT
+    for index, token in enumerate(answer):
+        assert token == (said[-1] if index % 6 in (3, 4, 5) else hashed_token(said))
+        said = (*said, token)
+    assert await other == expected(PROMPT[5:30], 40)
+    assert await ask(session, said) == expected(said)
