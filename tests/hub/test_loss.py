@@ -16,6 +16,7 @@ from hub.loss import DAMPING, Moments, StoredRows, kl_divergence, measure
 from hub.rounding import Floats
 from hub.schemes import SCHEMES
 from hub.stream import press
+from tests.reference.answers import read_answers, relative_error
 from tests.reference.tiny import TINY
 from tests.reference.tiny_families import TINY_FAMILIES
 
@@ -57,6 +58,17 @@ def test_experts_are_walked_too(tmp_path: Path) -> None:
     wanted = Reference("olmoe", source.config, SCHEMES["f32"], tensors, context=64).logits(TOKENS)
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
     assert {"layers.0.qkv", "layers.0.output"} <= seen
+
+
+def test_layers_that_remember_are_walked_too(tmp_path: Path) -> None:
+    """In two pieces, against what transformers says."""
+    tiny = next(model for model in TINY_FAMILIES if model.name == "tiny-qwen3.5")
+    source, family = Checkpoint.open(tiny.write(tmp_path)), FAMILIES["qwen3_5"]
+    walk = Walk(family, family.read(source.config), StoredRows(source), context=64, tokens=32)
+    answers = read_answers(tiny.name, "f32")
+    first, second = answers.prompt[:9], answers.prompt[9:]
+    found = np.concatenate([walk.logits(first), walk.logits(second, 9)])[list(answers.positions)]
+    assert relative_error(found, answers.logits) <= 1e-5
 
 
 def test_a_matrix_is_observed_with_the_rows_it_meets(checkpoint: Checkpoint, walk: Walk) -> None:
