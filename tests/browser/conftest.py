@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
+from tests.browser.engine_page import EnginePage, blank_page
 from tests.browser.visitor import Visitor
 from tests.web.fault_server import FaultServer
 
@@ -35,3 +36,11 @@ def profile(chromium: Browser) -> Iterator[BrowserContext]:
 def visitor(profile: BrowserContext, server: FaultServer) -> Visitor:
     """Somebody who opens the site for the first time."""
     return Visitor(profile, server.url + PREFIX)
+
+
+@pytest.fixture
+def engine(profile: BrowserContext, server: FaultServer, tmp_path: Path) -> Iterator[EnginePage]:
+    """A blank page of the site's origin; nothing is loaded yet."""
+    page = blank_page(profile, server, tmp_path, PREFIX)
+    yield page
+    page.page.close()

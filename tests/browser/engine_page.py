@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page
+
+from tests.web.fault_server import FaultServer
+
+BLANK = "/blank/"
 
 OPEN = """
 async ([client, options]) => {
@@ -89,3 +94,12 @@ def text_of(chunks: list[dict[str, Any]]) -> str:
     return "".join(
         choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
     )
+
+
+def blank_page(
+    profile: BrowserContext, server: FaultServer, folder: Path, prefix: str
+) -> EnginePage:
+    """A page that holds nothing, beside the site."""
+    (folder / "index.html").write_text("<!doctype html><html lang='en'><title>blank</title></html>")
+    server.mounts[BLANK] = folder
+    return EnginePage(profile.new_page(), server.url + prefix, server.url + BLANK)

@@ -90,11 +90,14 @@ class Firefox:
 
 
 @contextlib.asynccontextmanager
-async def open_firefox(program: Path, vulkan_driver: Path) -> AsyncIterator[Firefox]:
-    """A fresh profile on the given Vulkan driver, gone at the end."""
+async def open_firefox(
+    program: Path, vulkan_driver: Path, preferences: Mapping[str, bool | int | str] | None = None
+) -> AsyncIterator[Firefox]:
+    """A fresh profile on the given Vulkan driver, gone at the end; `preferences` besides ours."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         profile, port = Path(folder), _free_port()
-        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
+        chosen = {**PREFERENCES, **(preferences or {})}
+        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in chosen.items()]
         (profile / "user.js").write_text("\n".join(lines))
         command = [
             str(program), "--headless", "--no-remote", "--profile", str(profile),

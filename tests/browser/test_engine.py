@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser
 
 from tests.browser.conftest import PREFIX
-from tests.browser.engine_page import EnginePage, ask, text_of
+from tests.browser.engine_page import EnginePage, ask, blank_page, text_of
 from tests.browser.greedy import reference_answer
 from tests.reference.checkpoints import GUIDE_QUESTION, PRESS_GUIDE
 from tests.web.fault_server import Fault, FaultServer
 
-BLANK = "/blank/"
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"messages": []}, "bad_request"),
     ({"messages": [{"role": "robot", "content": "hi"}]}, "bad_request"),
@@ -37,14 +36,6 @@ ASK_AND_GO_ON = """
 """
 
 
-@pytest.fixture
-def engine(profile: BrowserContext, server: FaultServer, tmp_path: Path) -> Iterator[EnginePage]:
-    """A blank page of the site's origin; nothing is loaded yet."""
-    page = blank_page(profile, server, tmp_path)
-    yield page
-    page.page.close()
-
-
 @pytest.fixture(scope="module")
 def loaded(
     chromium: Browser, press_guide_site: Path, tmp_path_factory: pytest.TempPathFactory
@@ -52,17 +43,10 @@ def loaded(
     """The engine with the demo model, opened once: a question leaves it as it was."""
     profile = chromium.new_context()
     with FaultServer({PREFIX: press_guide_site}) as server:
-        engine = blank_page(profile, server, tmp_path_factory.mktemp("blank"))
-        assert "result" in engine.open(model=PRESS_GUIDE)
+        engine = blank_page(profile, server, tmp_path_factory.mktemp("blank"), PREFIX)
+        assert "result" in engine.open(model=PRESS_GUIDE, variant="software")
         yield engine
     profile.close()
-
-
-def blank_page(profile: BrowserContext, server: FaultServer, folder: Path) -> EnginePage:
-    """A page that holds nothing, beside the site."""
-    (folder / "index.html").write_text("<!doctype html><html lang='en'><title>blank</title></html>")
-    server.mounts[BLANK] = folder
-    return EnginePage(profile.new_page(), server.url + PREFIX, server.url + BLANK)
 
 
 def blob_path(server: FaultServer, site: Path) -> str:
