@@ -2,11 +2,58 @@
 
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant" | "developer" | "tool";
-  readonly content: string | readonly { readonly type: "text"; readonly text: string }[];
+  /** Null, or left out, only beside `tool_calls`. */
+  readonly content?: string | readonly { readonly type: "text"; readonly text: string }[] | null;
   readonly name?: string;
+  /** The calls that an assistant made. */
+  readonly tool_calls?: readonly ToolCall[] | null;
+  /** The call that a tool's message answers. */
+  readonly tool_call_id?: string;
   /** What an assistant thought before its content. */
   readonly reasoning_content?: string | null;
 }
+
+export interface ToolCall {
+  readonly id: string;
+  readonly type: "function";
+  /** `arguments` is the text of a JSON object, valid against the function's schema. */
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
+export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+
+export interface Tool {
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    readonly description?: string;
+    readonly parameters?: JsonSchema | null;
+    readonly strict?: boolean | null;
+  };
+}
+
+export type ToolChoice =
+  | "none"
+  | "auto"
+  | "required"
+  | { readonly type: "function"; readonly function: { readonly name: string } };
+
+/** What an answer must look like; the last three are extensions. */
+export type ResponseFormat =
+  | { readonly type: "text" }
+  | { readonly type: "json_object" }
+  | {
+      readonly type: "json_schema";
+      readonly json_schema: {
+        readonly name: string;
+        readonly description?: string;
+        readonly schema: JsonSchema;
+        readonly strict?: boolean | null;
+      };
+    }
+  | { readonly type: "regex"; readonly regex: string }
+  | { readonly type: "grammar"; readonly grammar: string }
+  | { readonly type: "structural_tag"; readonly format: { readonly [field: string]: unknown } };
 
 /** What decides how tokens are drawn and when an answer ends. */
 export interface SamplingFields {
@@ -38,6 +85,10 @@ export interface ChatCompletionRequest extends SamplingFields {
   readonly top_logprobs?: number | null;
   /** "none" turns thinking off. */
   readonly reasoning_effort?: string | null;
+  readonly response_format?: ResponseFormat | null;
+  readonly tools?: readonly Tool[] | null;
+  readonly tool_choice?: ToolChoice | null;
+  readonly parallel_tool_calls?: boolean | null;
   /** Variables of the model's chat template, such as `enable_thinking`. */
   readonly chat_template_kwargs?: { readonly [name: string]: string | number | boolean | null } | null;
   readonly [extension: string]: unknown;
@@ -90,6 +141,7 @@ export interface ChatCompletion {
       readonly content: string | null;
       readonly reasoning_content?: string;
       readonly refusal: null;
+      readonly tool_calls?: readonly ToolCall[];
     };
     readonly finish_reason: FinishReason;
     readonly logprobs: ChatLogprobs | null;
@@ -109,6 +161,13 @@ export interface ChatCompletionChunk {
       readonly role?: "assistant";
       readonly content?: string | null;
       readonly reasoning_content?: string;
+      /** `id`, `type` and the name come with the first part of a call. */
+      readonly tool_calls?: readonly {
+        readonly index: number;
+        readonly id?: string;
+        readonly type?: "function";
+        readonly function: { readonly name?: string; readonly arguments: string };
+      }[];
     };
     readonly finish_reason: FinishReason | null;
     readonly logprobs: ChatLogprobs | null;
