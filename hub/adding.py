@@ -27,7 +27,7 @@ from model_configs.write import dumps
 
 from .card import Card, read_card
 from .checkpoint import read_json
-from .embedding_files import DOCUMENTS, MODULES, read_recipe
+from .embedding_files import DOCUMENTS, MODULES, read_recipe, refuse_vectors
 from .errors import OutputError, SourceError, UnsupportedError
 from .gguf_remote import read_remote
 from .mlc_checkpoint import CHAT_CONFIG
@@ -105,6 +105,8 @@ def describe(wish: Wish, card: Card, toolchain: Toolchain) -> ModelConfig:
     embedding = None
     if toolchain.families[family].task == "embedding":
         embedding = _embedding(card, found, shape)
+    else:
+        refuse_vectors(found.folder, family)
     return ModelConfig(
         id=wish.id or _id(name, file),
         name=name.replace("-", " ").replace("_", " "),

@@ -41,6 +41,15 @@ NAMES = {"cls": "cls", "mean": "mean", "max": "max", "mean_sqrt_len_tokens": "me
 WIDTHS = ("word_embedding_dimension", "embedding_dimension")
 
 
+def refuse_vectors(folder: Path | None, family: str) -> None:
+    """UnsupportedError where a checkpoint of a family that writes texts is said to make vectors."""
+    if folder is not None and (folder / MODULES).is_file():
+        raise UnsupportedError(
+            f"{folder / MODULES}: this model makes vectors of texts, which the family {family!r} "
+            "does not: it would be pressed as one that answers. Choose an encoder (bert)"
+        )
+
+
 def read_recipe(folder: Path, shape: FamilyConfig) -> Embedding | None:
     """What the checkpoint in `folder` says; None when it has no modules.json.
 

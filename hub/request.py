@@ -11,7 +11,7 @@ from model_configs.config import Licence, ModelConfig, Source, all_configs
 from runtime.manifest import Embedding
 from runtime.progress import OnProgress
 
-from .embedding_files import complete_recipe, read_recipe
+from .embedding_files import complete_recipe, read_recipe, refuse_vectors
 from .errors import SourceError, UnsupportedError
 from .material import Material, from_folder, from_shapes
 from .mixing import MIXED
@@ -101,6 +101,7 @@ def order(request: Request, material: Material, scheme: Schemes, toolchain: Tool
         context = embedding.max_tokens
     else:
         embedding = None
+        refuse_vectors(material.folder, family)
     return Order(
         replace(model, context=context),
         material,

@@ -54,6 +54,8 @@ def _read(reader: Reader, model_type: str) -> DecoderConfig:
 def _text(reader: Reader, names: Names) -> DecoderConfig:
     reader.expect("hidden_act", "silu")
     reader.expect("attn_output_gate", True)
+    # Of the norm of heads that remember: other names of one function.
+    reader.expect("output_gate_type", "swish", "silu", None)
     reader.expect("mamba_ssm_dtype", "float32", None)
     reader.expect("mlp_only_layers", [], None)
     reader.ignore(*GUESSING)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hub.embedding_files import complete_recipe, read_recipe
+from hub.embedding_files import complete_recipe, read_recipe, refuse_vectors
 from hub.errors import CheckpointError, UnsupportedError
 from hub.families import FAMILIES
 from model_configs.config import EmbeddingSettings
@@ -142,3 +142,12 @@ def test_a_config_adds_prompts_and_may_not_contradict() -> None:
 def test_what_bert_does_not_compute_is_refused_by_name(change: dict[str, Any], named: str) -> None:
     with pytest.raises(UnsupportedError, match=named):
         FAMILIES["bert"].read(TINY_ENCODERS[0].config() | change)
+
+
+def test_a_decoder_that_makes_vectors_is_not_pressed_as_one_that_answers(tmp_path: Path) -> None:
+    """Embeddings of Qwen3 have the shape of its chat models."""
+    refuse_vectors(tmp_path, "qwen3")
+    refuse_vectors(None, "qwen3")
+    (tmp_path / "modules.json").write_text("[]")
+    with pytest.raises(UnsupportedError, match=r"vectors of texts, which the family 'qwen3'"):
+        refuse_vectors(tmp_path, "qwen3")
