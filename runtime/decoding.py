@@ -53,6 +53,8 @@ class Decoding:
         self._stride = -(-plan.context // plan.page_size)
         self.rows: tuple[Sequence, ...] = ()
         """Whose tokens the device has at hand."""
+        self.drawn = 0
+        """Tokens that arrived so far, for any sequence."""
         self._record = b""
         self._counted: Sequence | None = None
         self._biased: Sequence | None = None
@@ -159,6 +161,7 @@ class Decoding:
             if len(self.rows) == 1:
                 self._depth.record(time.perf_counter())
             flight.sequence.arrive(self._checked(token))
+            self.drawn += 1
         return token
 
     def _regroup(self, company: tuple[Sequence, ...]) -> None:

@@ -202,7 +202,14 @@ def _runner(
     if embedding is not None:
         return Encoder(plan, host.executor, embedding, context=context)
     depth = options.depth or _depth(device)
-    return Session(plan, host.executor, context=context, depth=depth, choices=verdict.choices)
+    return Session(
+        plan,
+        host.executor,
+        context=context,
+        depth=depth,
+        choices=verdict.choices,
+        clock=host.clock,
+    )
 
 
 def _depth(device: DeviceInfo) -> int | None:

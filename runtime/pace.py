@@ -1,6 +1,7 @@
 """How much to submit ahead, so that a device is neither idle nor unresponsive.
 
-That is tokens of a prompt at once, and steps of an answer in flight.
+That is tokens of a prompt at once, and steps of an answer in flight; and whether several answers
+get on faster in steps of their own or in steps together.
 
 A plan's chunks are sized for fast GPUs. On a slow one such a chunk would hold the screen, the stop
 button and the system's watchdog for seconds, so a session begins with a small chunk and lets what
@@ -84,3 +85,44 @@ class Depth:
 
 
 FIRST_DEPTH = 3
+
+
+TRIAL_TOKENS, TRUSTED_TOKENS = 16, 512
+"""How long each way is measured, and how long the better one is taken then."""
+
+
+class Company:
+    """Whether as many sequences as these get on faster together than by turns, as last measured.
+
+    A step of several costs a GPU little more than a step of one; a processor it may cost more than
+    all of theirs.
+    """
+
+    def __init__(self) -> None:
+        self.pays = True
+        """How to decode now."""
+        self._rates: dict[bool, float] = {}
+        self._begun: tuple[int, float] | None = None
+
+    def record(self, tokens: int, now: float) -> None:
+        """`tokens` were drawn so far, at `now` in seconds, all in the way that `pays` says."""
+        if self._begun is None:
+            self._begun = tokens, now
+            return
+        drawn, seconds = tokens - self._begun[0], now - self._begun[1]
+        settled = len(self._rates) == 2
+        if drawn < (TRUSTED_TOKENS if settled else TRIAL_TOKENS):
+            return
+        self._begun = None
+        if settled:
+            # Conditions change; the way that was taken is measured first.
+            self._rates = {}
+        self._rates[self.pays] = drawn / max(seconds, 1e-6)
+        if len(self._rates) == 1:
+            self.pays = not self.pays
+        else:
+            self.pays = self._rates[True] >= self._rates[False]
+
+    def interrupt(self) -> None:
+        """What comes next does not follow what was recorded."""
+        self._begun = None

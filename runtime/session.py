@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from .decoding import Decoding
 from .errors import ModelpressError
 from .executor import Executor
 from .kv_cache import KvCache, PagePool, num_cached
-from .pace import Depth, Pace
+from .pace import Company, Depth, Pace
 from .plan import Plan
 from .progress import OnProgress, Progress, ignore_progress
 from .sampling import bad_param
@@ -68,9 +68,11 @@ class Session:
         context: int,
         depth: int | None,
         choices: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """`depth` steps are kept in flight, for None as many as it takes; `choices` names the
-        entries that compute "prefill" and "decode", where others than those."""
+        entries that compute "prefill" and "decode", where others than those; `clock` tells by
+        which way of decoding several sequences the device draws more tokens."""
         assert 1 < context <= plan.context
         chosen = choices or {}
         self.prefill_entry = chosen.get("prefill", "prefill")
@@ -85,6 +87,10 @@ class Session:
             plan, executor, self._depth, self.prefill_entry, self.decode_entry
         )
         self._running: list[Sequence] = []
+        self._clock = clock
+        self._companies: defaultdict[int, Company] = defaultdict(Company)
+        """By how many others there are."""
+        self._met = 0
         self._ended = asyncio.Event()
         self._pace = Pace(plan.prefill_chunk)
         self._spare: KvCache | None = None
@@ -219,7 +225,10 @@ class Session:
             begun = sequence.arrived
             while not sequence.drawn or self._goes_on(sequence, begun):
                 company = self._company(sequence)
-                if not await self._decoding.advance(sequence, company):
+                moved = await self._decoding.advance(sequence, company)
+                if self._decoding.seats > 1:
+                    self._watch(sequence)
+                if not moved:
                     await self._give_way(sequence, signal)
                     await self._start(sequence, signal, ignore_progress)
 
@@ -230,13 +239,28 @@ class Session:
         strangers = len(self._running) > len(self._company(sequence))
         return strangers and sequence.seated
 
+    def _others(self, sequence: Sequence) -> list[Sequence]:
+        """The sequences that could be decoded together with `sequence`."""
+        return [s for s in self._running if s is not sequence and s.sociable and s.seated]
+
+    def _watch(self, sequence: Sequence) -> None:
+        """Have what the device drew meanwhile count for or against company."""
+        count = len(self._others(sequence)) if sequence.sociable and sequence.can_ask else 0
+        if count != self._met:
+            self._companies[self._met].interrupt()
+            self._met = count
+        if count:
+            self._companies[count].record(self._decoding.drawn, self._clock())
+
     def _company(self, sequence: Sequence) -> tuple[Sequence, ...]:
         """The sequences to decode together with `sequence`, itself among them, in a fixed order."""
         if self._decoding.seats == 1 or not sequence.sociable:
             return (sequence,)
         if not sequence.can_ask:
             return self._decoding.rows
-        others = [s for s in self._running if s is not sequence and s.sociable and s.seated]
+        others = self._others(sequence)
+        if not others or not self._companies[len(others)].pays:
+            return (sequence,)
         chosen = (sequence, *others[: self._decoding.seats - 1])
         return tuple(s for s in self._running if s in chosen)
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.pace import MAX_DEPTH, SMALLEST, SUBMIT_S, TRAVEL_S, WINDOW, Depth, Pace
+from runtime.pace import (
+    MAX_DEPTH,
+    SMALLEST,
+    SUBMIT_S,
+    TRAVEL_S,
+    TRUSTED_TOKENS,
+    WINDOW,
+    Company,
+    Depth,
+    Pace,
+)
 
 
 def test_an_unknown_device_gets_a_small_chunk_first() -> None:
@@ -80,3 +90,17 @@ def test_a_fixed_depth_stays() -> None:
     for index in range(20):
         queue.record(index * 1e-4)
     assert queue.value == 1
+
+
+def test_company_is_kept_where_it_draws_more_and_tried_again_later() -> None:
+    company, tokens, now = Company(), 0, 0.0
+    together_s, alone_s, ways = 0.6, 1.0, []
+    for _ in range(5 * TRUSTED_TOKENS):
+        tokens += 1
+        now += together_s if company.pays else alone_s
+        company.record(tokens, now)
+        ways.append(company.pays)
+        if tokens == 2 * TRUSTED_TOKENS:
+            together_s = 2.0  # the device got slower at it
+    assert ways[:TRUSTED_TOKENS].count(True) > 0.9 * TRUSTED_TOKENS
+    assert not any(ways[-TRUSTED_TOKENS // 4 :])

@@ -31,7 +31,7 @@ async def open_session(
     plan = fake_plan(context=context, page_size=8, prefill_chunk=16, seats=seats)
     pages = num_pages(plan, context)
     await executor.prepare(plan, plan.dumps(), pages=pages, on_progress=ignore_progress)
-    return Session(plan, executor, context=context, depth=depth)
+    return Session(plan, executor, context=context, depth=depth, clock=executor.clock)
 
 
 async def run(
@@ -71,11 +71,25 @@ async def test_sequences_together_say_what_each_says_alone(depth: int | None) ->
 
 
 async def test_two_sequences_share_their_steps() -> None:
-    executor = FakeExecutor()
-    session = await open_session(executor)
-    await asyncio.gather(run(session, (1, 2), max_tokens=60), run(session, (3, 4), max_tokens=60))
+    executor = FakeExecutor(costs={"decode": 1.0, "decode_batch": 1.1})
+    session = await open_session(executor, context=1024)
+    await asyncio.gather(run(session, (1, 2), max_tokens=200), run(session, (3, 4), max_tokens=200))
     together, alone = steps(executor, "decode_batch"), steps(executor, "decode")
-    assert together + alone <= 68 and together >= 50
+    assert together >= 170 and together + alone <= 230
+    assert executor.clock() < 400 / 1.6  # what one sequence after the other would have taken
+
+
+@pytest.mark.parametrize(("cost", "together"), [(1.2, True), (1.5, True), (2.5, False)])
+async def test_sequences_are_decoded_together_where_that_is_faster(
+    cost: float, together: bool
+) -> None:
+    executor = FakeExecutor(costs={"decode": 1.0, "decode_batch": cost})
+    session = await open_session(executor, context=1024)
+    prompts = [(1, 2), (3, 4)]
+    answers = await asyncio.gather(*(run(session, p, max_tokens=250) for p in prompts))
+    assert list(answers) == [reference(prompt, 250) for prompt in prompts]
+    shared = 2 * steps(executor, "decode_batch") / 500
+    assert shared > 0.75 if together else 0 < shared < 0.2
 
 
 async def test_without_an_entry_for_it_sequences_take_turns() -> None:
