@@ -18,6 +18,7 @@ from runtime.web.python_archive import python_archive
 FILES = {
     "client.d.ts",
     "client.js",
+    "grammar.js",
     "helper.js",
     "pyodide/pyodide-lock.json",
     "pyodide/pyodide.asm.mjs",
