@@ -36,7 +36,7 @@ from .vectors import (
     store,
     sums,
 )
-from .words import TYPES, int8_pieces, int16_pieces
+from .words import TYPES, four_int8_pieces, four_int16_pieces, int8_pieces, int16_pieces
 
 ROWS = 4
 """Results of one item."""
@@ -76,6 +76,9 @@ class _Way:
     lanes: int
     """Codes of a vector."""
     pieces: Callable[..., Pieces]
+    """Operands of one group."""
+    four: Callable[..., list[Pieces]]
+    """Of the four groups of a block of one row."""
     dot: Callable[[Pieces, Pieces], Any]
     """(vectors of codes, operands) of a group -> int32x4 whose lanes add up."""
 
@@ -86,8 +89,8 @@ class _Way:
         return [vectors[i * size : (i + 1) * size] for i in range(4)]
 
 
-PAIRS = _Way("int16", 8, int16_pieces, pairs_dot)
-BYTES = _Way("int8", 16, int8_pieces, bytes_dot)
+PAIRS = _Way("int16", 8, int16_pieces, four_int16_pieces, pairs_dot)
+BYTES = _Way("int8", 16, int8_pieces, four_int8_pieces, bytes_dot)
 
 
 def takes_bytes(scheme: str, *, relaxed: bool) -> bool:
@@ -116,11 +119,9 @@ def product_of_one(scheme: str, epilogue: Epilogue, *, relaxed: bool) -> Any:
             total, start = Local(1), opaque(row * groups)
             total[0] = f32(0)
             with B.serial(0, (groups + 3) >> 2) as block:
-                parts = []
-                for u, given in enumerate(way.block(codes, block * 128)):
-                    group = B.bind(block * 4 + u)
-                    pieces = way.pieces(scheme, weights, start, group, groups)
-                    parts.append(way.dot(given, pieces))
+                pieces = way.four(scheme, weights, start, block, groups)
+                given = way.block(codes, block * 128)
+                parts = [way.dot(*pair) for pair in zip(given, pieces, strict=True)]
                 found = B.Cast("float32x4", sums(*parts)) + load(sides, block * 8 + 4)
                 # Groups that a block has too many count nothing: their scale here is 0.
                 bits = B.Cast("int32x4", load(scales, start + block * 4))

@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm.tirx.script.builder import ir as B
 
-from .vectors import constant, half_scalar, halves, load, opaque, shuffle, splat, u32
+from .vectors import constant, half_scalar, halves, load, load_parts, opaque, shuffle, splat, u32
 
 TYPES = {"q4": "uint32", "q3": "uint32", "q8": "int8", "f16": "int16", "f32": "float32"}
 """The element type that a kernel declares its weights as."""
@@ -39,12 +39,50 @@ def _four(words: list[Any]) -> Any:
     return shuffle([splat(word, 2) for word in words], [0, 2, 4, 6])
 
 
+def four_nibbles(scheme: str, weights: Any, start: Any, block: Any, groups: Any) -> list[Any]:
+    """`nibbles` of the four groups from 4 * `block` on; behind the last, whatever lies there."""
+    if scheme == "q4":
+        return load_parts(weights, B.bind((start + block * 4) * 4), 4, 4)
+    # A lane a group, a vector a word: the other way round when the fourth words are made.
+    at = opaque(start * 3 + block * 4)
+    words = [load(weights, at + j * groups) for j in range(3)]
+    spare = (words[0] >> u32(3)) & u32(SPARE)
+    spare = spare | ((words[1] >> u32(2)) & u32(SPARE << 1))
+    words.append(opaque(spare | ((words[2] >> u32(1)) & u32(SPARE << 2))))
+    low, high = [0, 4, 1, 5], [2, 6, 3, 7]
+    pairs = [
+        B.bind(shuffle([words[i], words[i + 1]], half)) for half in (low, high) for i in (0, 2)
+    ]
+    return [
+        B.bind(shuffle([pairs[i], pairs[i + 1]], half))
+        for i in (0, 2)
+        for half in ([0, 1, 4, 5], [2, 3, 6, 7])
+    ]
+
+
 def int16_pieces(scheme: str, weights: Any, start: Any, group: Any, groups: Any) -> list[Any]:
     """Four int16x8, in the order of `codes.int16_codes`."""
     if scheme == "q8":
-        at = B.bind((start + group) * 32)
-        return [B.bind(B.Cast("int16x8", load(weights, at + 8 * i, 8))) for i in range(4)]
-    words = nibbles(scheme, weights, start, group, groups)
+        return _widened(weights, start + group)
+    return _int16_of(scheme, nibbles(scheme, weights, start, group, groups))
+
+
+def four_int16_pieces(
+    scheme: str, weights: Any, start: Any, block: Any, groups: Any
+) -> list[list[Any]]:
+    """`int16_pieces` of four groups."""
+    if scheme == "q8":
+        return [_widened(weights, start + block * 4 + u) for u in range(4)]
+    found = four_nibbles(scheme, weights, start, block, groups)
+    return [_int16_of(scheme, words) for words in found]
+
+
+def _widened(weights: Any, group: Any) -> list[Any]:
+    at = B.bind(group * 32)
+    return [B.bind(B.Cast("int16x8", load(weights, at + 8 * i, 8))) for i in range(4)]
+
+
+def _int16_of(scheme: str, words: Any) -> list[Any]:
     pairs = B.bind(B.reinterpret("uint16x8", words))
     mask = constant(BITS[scheme], "uint16", 8)
     pieces = [(pairs >> constant(4 * i, "uint16", 8)) & mask for i in range(4)]
@@ -53,7 +91,18 @@ def int16_pieces(scheme: str, weights: Any, start: Any, group: Any, groups: Any)
 
 def int8_pieces(scheme: str, weights: Any, start: Any, group: Any, groups: Any) -> list[Any]:
     """Two int8x16 of seven bits at most, in the order of `codes.int8_codes`."""
-    words = nibbles(scheme, weights, start, group, groups)
+    return _int8_of(scheme, nibbles(scheme, weights, start, group, groups))
+
+
+def four_int8_pieces(
+    scheme: str, weights: Any, start: Any, block: Any, groups: Any
+) -> list[list[Any]]:
+    """`int8_pieces` of four groups."""
+    found = four_nibbles(scheme, weights, start, block, groups)
+    return [_int8_of(scheme, words) for words in found]
+
+
+def _int8_of(scheme: str, words: Any) -> list[Any]:
     mask = u32(BITS[scheme] * 0x01010101)
     pieces = [words & mask, (words >> u32(4)) & mask]
     return [B.bind(B.reinterpret("int8x16", piece)) for piece in pieces]
