@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,23 @@ def test_a_second_engine_downloads_nothing(engine: EnginePage, server: FaultServ
     engine.page.reload()
     assert "result" in engine.open(model=PRESS_GUIDE)
     assert (before > 0, server.count("/blobs/")) == (True, before)
+
+
+def test_an_answer_keeps_to_a_schema_in_the_page(loaded: EnginePage) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"word": {"type": "string", "pattern": "^[a-z]{3}$"}, "é": {"const": [1]}},
+        "required": ["word", "é"],
+        "additionalProperties": False,
+    }
+    format_ = {"type": "json_schema", "json_schema": {"name": "word", "schema": schema}}
+    fields = {"response_format": format_, "temperature": 2, "seed": 1, "max_tokens": 40}
+    first, second = (loaded.create(ask("Say a word.", **fields))["result"] for _ in range(2))
+    content = first["choices"][0]["message"]["content"]
+    assert re.fullmatch(r'\{"word": "[a-z]{3}", "é": \[1\]\}', content)
+    assert content == second["choices"][0]["message"]["content"]
+    refused = loaded.create(ask("hi", response_format={"type": "regex", "regex": "(?=a)"}))
+    assert refused["error"]["code"] == "bad_request"
 
 
 def test_synthetic_weights_need_no_download(engine: EnginePage, server: FaultServer) -> None:
