@@ -60,7 +60,8 @@ def delta_rule(op: Op, profile: Profile) -> LibraryKernel:
             "values": values,
             "width": channels // 4,
             "keys": key_heads * dim // 4,
-            "tokens": TILE_TOKENS,
+            # Half as many of wide heads: a workgroup keeps 16 KiB.
+            "tokens": TILE_TOKENS if dim <= 128 else TILE_TOKENS // 2,
             "threads": TILE_THREADS,
             "shared": not profile.software,
             "ring": STATE_RING,

@@ -28,6 +28,7 @@ def other_ops(profile: Profile) -> list[Op]:
         ("gate_inputs", {"size": 256, "width": 8960, "start": 512}),
         ("causal_conv", {"channels": 8192, "width": 12288, "kernel": 4}),
         ("delta_rule", {"key_heads": 16, "value_heads": 32, "key_dim": 128, "value_dim": 128}),
+        ("delta_rule", {"key_heads": 2, "value_heads": 2, "key_dim": 256, "value_dim": 64}),
         ("gated_norm", {"heads": 32, "dim": 128, "width": 12288, "start": 8192, "eps": 1e-6}),
     ]
     both = [Op(name, {**attrs, "n": n}) for n in (1, "n") for name, attrs in calls]
