@@ -68,7 +68,7 @@ class Access:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._alone, self._sharing = False, self._sharing - int(not alone)
-            else:
+            elif (alone, turn) in self._queue:
                 self._queue.remove((alone, turn))
             self._admit()
             raise
@@ -77,6 +77,9 @@ class Access:
         """Let in who is first, as long as there is room."""
         while self._queue and not self._alone:
             alone, turn = self._queue[0]
+            if turn.done():  # one that is cancelled has not left yet
+                self._queue.popleft()
+                continue
             if self._sharing >= (1 if alone else self._most):
                 return
             self._queue.popleft()

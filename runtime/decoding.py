@@ -145,6 +145,12 @@ class Decoding:
             await self.arrive()
         return bool(self._flying or sequence.drawn or not sequence.starved)
 
+    async def decode_alone(self, sequence: Sequence) -> None:
+        """`advance` of a sequence that the device has at hand, and no other."""
+        self._fill(sequence)
+        if self._flying:
+            await self.arrive()
+
     async def arrive(self) -> int:
         """Wait for the oldest step that is queued: its word."""
         flight = self._flying[0]
@@ -193,10 +199,12 @@ class Decoding:
         """Keep as many steps of a lone sequence queued as the device takes."""
         entries = (self._decode_entry, *sequence.draw)
         while len(self._flying) < self._depth.value and sequence.can_ask:
-            if not self._reaches(sequence, sequence.position + 1):
+            position = sequence.position
+            covered = self._table.covers(sequence.cache, position)
+            if not covered and not self._reaches(sequence, position + 1):
                 return
-            self._states.leave(sequence.tokens, sequence.position + 1)
-            self._ask(sequence, entries, {"pos": sequence.position})
+            self._states.leave(sequence.tokens, position + 1)
+            self._ask(sequence, entries, {"pos": position})
 
     def _fill_rows(self, company: tuple[Sequence, ...]) -> None:
         """The same for rows: a step of all of them is queued, or none."""

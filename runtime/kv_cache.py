@@ -237,6 +237,10 @@ class TableCopy:
         self._owner, self._count = cache, len(cache.table)
         return None if start == self._count else (start, array("i", cache.table[start:]))
 
+    def covers(self, cache: KvCache, position: int) -> bool:
+        """Whether the copy is `cache`'s and has a page for `position`."""
+        return self._owner is cache and position < self._count * cache.page_size
+
     def forget(self) -> None:
         """Something else was written there."""
         self._owner = None

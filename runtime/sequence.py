@@ -62,6 +62,7 @@ class Sequence:
         "budget",
         "cache",
         "computed",
+        "draw",
         "drawn",
         "ended",
         "generation",
@@ -80,18 +81,15 @@ class Sequence:
         self.ended = False
         self.starved = False
         """Whether there was no page for its next token."""
+        entry = generation.params.entry
+        self.draw: tuple[str, ...] = ("bias", entry) if generation.hooks.bias else (entry,)
+        """The entries that draw a token from the logits of a sequence that waits for nothing."""
         # Made once: a fresh seed must stay the same for all of the answer.
         self.record = generation.params.record()
 
     @property
     def hooks(self) -> Hooks:
         return self.generation.hooks
-
-    @property
-    def draw(self) -> tuple[str, ...]:
-        """The entries that draw a token from the logits of a sequence that waits for nothing."""
-        entry = self.generation.params.entry
-        return ("bias", entry) if self.hooks.bias else (entry,)
 
     @property
     def arrived(self) -> int:
@@ -107,6 +105,11 @@ class Sequence:
     def can_ask(self) -> bool:
         """Whether another draw may be asked for."""
         return not self.ended and self.asked < self.budget and len(self.drawn) < BACKLOG
+
+    @property
+    def plain(self) -> bool:
+        """Whether its steps need no look of the host, and pages for them."""
+        return not self.starved and not self.hooks.waits
 
     @property
     def seated(self) -> bool:

@@ -18,10 +18,11 @@ import asyncio
 import time
 from array import array
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from .abort import AbortSignal, abortable
 from .decoding import Decoding
@@ -143,8 +144,8 @@ class Session:
             async with self._turn:
                 on_cached(await self._start(sequence, signal, on_progress))
             while True:
-                if not drawn:
-                    await self._draw(sequence, signal)
+                while not drawn:
+                    await (self._next_alone(sequence) or self._draw(sequence, signal))
                 token = drawn.popleft()
                 yield token
                 if token in stop_ids or (sequence.ended and not drawn):
@@ -217,6 +218,21 @@ class Session:
             raise context_exceeded(length, self.context)
         room = self.context - length
         return room if generation.max_tokens is None else min(room, generation.max_tokens)
+
+    def _next_alone(self, sequence: Sequence) -> Coroutine[Any, Any, None] | None:
+        """The short way to the next token of a sequence that has the device to itself; None when
+        it has not."""
+        alone = len(self._running) == 1 and self._decoding.rows == (sequence,)
+        if not alone or not sequence.plain or self._retired or not self._turn.take_now():
+            return None
+        return self._decode_alone(sequence)
+
+    async def _decode_alone(self, sequence: Sequence) -> None:
+        try:
+            while not sequence.drawn and not sequence.starved:
+                await self._decoding.decode_alone(sequence)
+        finally:
+            self._turn.give()
 
     async def _draw(self, sequence: Sequence, signal: AbortSignal) -> None:
         """Drive the device until `sequence` has a token that nobody has read."""
