@@ -105,7 +105,12 @@ def _constraint(
     if options.marks is not None and not options.settled:
         write = after_reasoning(write, options.marks, is_open=options.is_open)
     assert documents.structured is not None, "who has a template has a tokenizer"
-    return documents.structured.constraint(write, param)
+    return documents.structured.constraint(
+        write,
+        param,
+        asked=request.tools or request.format,
+        state=(options.tools, options.marks, options.settled, options.is_open),
+    )
 
 
 def _tool_format(documents: Documents, request: ChatRequest) -> ToolFormat | None:

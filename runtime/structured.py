@@ -34,15 +34,22 @@ class Structured:
     ) -> None:
         self._factory, self._tokenizer, self._vocabulary = factory, tokenizer, vocabulary
         self._grammars: Grammars | None = None
+        self._last: tuple[object, object, str] = (None, None, "")
 
     @property
     def spelled(self) -> Mapping[int, str]:
         """Special tokens that answers may hold as text."""
         return self._vocabulary.spelled
 
-    def constraint(self, write: Write, param: str) -> GrammarConstraint:
+    def constraint(
+        self, write: Write, param: str, *, asked: object, state: object
+    ) -> GrammarConstraint:
         """For one answer: what `write` allows. "bad_request" names `param` for what is refused,
-        "unsupported_device" where the host has no grammars."""
+        "unsupported_device" where the host has no grammars.
+
+        What is `asked` for and the `state` in which the answer begins decide what is written: the
+        choices of a request share both, and one text.
+        """
         if self._grammars is None:
             if self._factory is None:
                 raise ModelpressError(
@@ -51,7 +58,9 @@ class Structured:
                     details={"param": param},
                 )
             self._grammars = self._factory(self._tokenizer, self._vocabulary)
-        return GrammarConstraint(self._grammars, grammar_text(write, param), self._tokenizer)
+        if self._last[0] is not asked or self._last[1] != state:
+            self._last = (asked, state, grammar_text(write, param))
+        return GrammarConstraint(self._grammars, self._last[2], self._tokenizer)
 
 
 def after_reasoning(write: Write, marks: ThinkMarks, *, is_open: bool) -> Write:

@@ -9,8 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from runtime import structured
 from runtime.errors import ModelpressError
 from runtime.fake import reply
+from runtime.response_format import grammar_text
 
 from .conftest import OpenDesk
 
@@ -177,3 +179,22 @@ async def test_a_merge_that_grows_without_end_is_refused(open_desk: OpenDesk) ->
     with pytest.raises(ModelpressError) as caught:
         await open_desk().chat(response_format=json_schema(schema))
     assert caught.value.code == "bad_request"
+
+
+async def test_choices_share_one_grammar_and_answers_do_not(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def count(write: Any, param: str) -> str:
+        written.append(param)
+        return grammar_text(write, param)
+
+    monkeypatch.setattr(structured, "grammar_text", count)
+    desk = open_desk()
+    fields: dict[str, Any] = {"n": 4, "temperature": 2, "seed": 1}
+    answer = await desk.chat(response_format={"type": "regex", "regex": "[ab]{4}"}, **fields)
+    assert all(re.fullmatch("[ab]{4}", content(answer, choice)) for choice in range(4))
+    assert len(written) == 1
+    answer = await desk.chat(response_format={"type": "regex", "regex": "[cd]{4}"}, **fields)
+    assert re.fullmatch("[cd]{4}", content(answer)) and len(written) == 2
