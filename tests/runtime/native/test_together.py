@@ -69,4 +69,13 @@ async def test_greedy_tokens_do_not_depend_on_company(drivers: None, variant: st
     assert list(found) == expected
     assert len({tuple(tokens) for tokens in expected}) == 3
     assert await executor.read("batch_tokens", 4) != bytes(4)  # they were in company
+    # Asked once more, all whole pages but that of the last token are found, and hold what they did.
+    cached: list[int] = []
+    again = Generation((*prompts[1], *expected[1]), GREEDY, max_tokens=1)
+    tokens = together.generate(again, signal=AbortSignal(), on_cached=cached.append)
+    follow_up = [token async for token in tokens]
+    fresh = Session(plan, executor, context=plan.context, depth=2)
+    tokens = fresh.generate(again, signal=AbortSignal(), on_cached=cached.append)
+    assert [token async for token in tokens] == follow_up
+    assert cached == [41, 0]
     await executor.close()
