@@ -28,6 +28,8 @@ BINS = 1 << 11
 FAR = -80.0
 """Below the peak by more than this, a token weighs nothing."""
 FARTHEST = 3e38
+MOST_NOISE = 16.7
+"""Above -log of the smallest number that `_exponential` gives, 2^-24."""
 SMALLEST = -(2**31)
 
 
@@ -174,8 +176,10 @@ def _draw(
     salt = B.bind(mix(total(stream, B.uint32(0x85EBCA6B))))
     best, index = variable("float32", B.float32(LOWEST)), variable("int32", B.int32(0))
     with B.serial(0, vocab) as i:
+        # Most tokens are too far below: no noise lifts them over the best so far.
+        near = values[i] - peak + B.float32(MOST_NOISE) > best[0]
         likely = tirx.any(min_p <= B.float32(0), weights[i] >= min_p)
-        with B.If(tirx.all(_key(values[i]) >= least, likely)), B.Then():
+        with B.If(tirx.all(near, _key(values[i]) >= least, likely)), B.Then():
             word = B.bind(mix(total(mix(stream ^ B.Cast("uint32", i)), salt)))
             score = B.bind(values[i] - peak - B.log(_exponential(word)))
             with B.If(score > best[0]), B.Then():

@@ -34,6 +34,8 @@ class CpuKernel:
     `func` takes one buffer per binding in their order (flat, of any length, of the element type
     that suits it), then an int32 (or float32) for each of `uniforms`, then int32 `begin` and
     `end`. Items may run in any order and on any thread. `writes` lists the bindings written.
+    Kernels may read, never write, up to 128 bytes behind a buffer: weights, rows and caches are
+    never the last in memory, for a plan's input and output lie behind them.
     Equal `name` means equal `func`.
     """
 

@@ -15,7 +15,7 @@ from tests.hub.cpu.wasm_runner import WasmRunner
 
 Array = NDArray[Any]
 Steps = tuple[tuple[tuple[CpuKernel, tuple[int, ...]], ...], tuple[int | Expr, ...]]
-BEHIND = 64
+BEHIND = 128
 """Bytes behind every array: kernels read, but never write, that far."""
 
 
