@@ -123,6 +123,7 @@ def embed(
     scheme: Scheme = None,
     variant: Variant = "auto",
     adapter: Adapter = None,
+    host: Device = "auto",
     prompt_name: Annotated[
         str | None, typer.Option(help="Write this prompt of the model before each text.")
     ] = None,
@@ -146,7 +147,7 @@ def embed(
     request: dict[str, Any] = {"model": id, "input": given, "prompt_name": prompt_name}
     request |= {"dimensions": dimensions, "truncate": truncate}
     options = _options(scheme, variant, None, False)
-    answer = asyncio.run(make(open_host(hub, adapter), options, request))
+    answer = asyncio.run(make(open_host(hub, adapter, host), options, request))
     if as_json:
         typer.echo(json.dumps(answer))
     elif out is not None:
