@@ -46,13 +46,13 @@ def attention(op: Op, profile: CpuProfile) -> CpuKernel | None:
     """q f32[n, H*D], page table, keys, values, out f32[n, H*D]; uniform pos."""
     if set(op.attrs) - KNOWN or op.text("kv_dtype") != "f32":
         return None
-    shape = _Shape.of(op)
+    shape = Shape.of(op)
     if shape.head_dim % 4 or shape.page % 4 or shape.page > LARGEST_PAGE:
         return None
     batch = "seats" in op.attrs
     return CpuKernel(
         named("attention", shape),
-        function(_Attention(shape).build),
+        function(PagedAttention(shape).build),
         (4,),
         () if batch else (Uniform("i32", Expr("pos")),),
         times(op.tokens, shape.heads),
@@ -60,7 +60,7 @@ def attention(op: Op, profile: CpuProfile) -> CpuKernel | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class Shape:
     """All that the code depends on."""
 
     heads: int
@@ -74,7 +74,7 @@ class _Shape:
     stride: int
 
     @classmethod
-    def of(cls, op: Op) -> _Shape:
+    def of(cls, op: Op) -> Shape:
         return cls(
             heads=op.integer("heads"),
             kv_heads=op.integer("kv_heads"),
@@ -88,10 +88,10 @@ class _Shape:
         )
 
 
-class _Attention:
+class PagedAttention:
     """The code of one shape."""
 
-    def __init__(self, shape: _Shape) -> None:
+    def __init__(self, shape: Shape) -> None:
         self._shape = shape
 
     def build(self, f: Body) -> None:
@@ -113,6 +113,10 @@ class _Attention:
                 self._weigh(values, at)
             self._end(out, item * shape.head_dim)
 
+    def _row(self, at: Any, position: Any) -> Any:
+        """The first element of a position of the page at `at`."""
+        return at + position * self._shape.head_dim
+
     def _begin(self, q: Any, at: Any) -> None:
         shape = self._shape
         self._q, self._sums, self._scores = (
@@ -129,13 +133,14 @@ class _Attention:
         """The scores of a page's keys; of positions that are not seen, none."""
         shape = self._shape
         with B.serial(0, shape.page // 4) as quad:
-            parts, start = Local(4), opaque(at + quad * (4 * shape.head_dim))
+            parts = Local(4)
+            rows = [opaque(self._row(at, quad * 4 + j)) for j in range(4)]
             for j in range(4):
                 parts[j] = f32(0)
             with B.serial(0, shape.head_dim // 4) as d:
                 query = load(self._q, d * 4)
                 for j in range(4):
-                    parts[j] = parts[j] + query * load(keys, start + j * shape.head_dim + d * 4)
+                    parts[j] = parts[j] + query * load(keys, rows[j] + d * 4)
             score = opaque(sums(*(parts[j] for j in range(4))))
             if shape.softcap:
                 score = opaque(soft_capped(score, shape.softcap))
@@ -160,10 +165,11 @@ class _Attention:
             weight = opaque(B.Select(quad > f32(MASKED / 2), exp(quad - splat(peak)), f32(0)))
             self._mass[0] = self._mass[0] + weight
             store(self._scores, 4 * i, weight)
+        rows = [self._row(at, j) for j in range(shape.page)]
         with B.serial(0, shape.head_dim // 4) as d:
             total = load(self._sums, d * 4) * fade
-            for j in range(shape.page):
-                value = load(values, at + j * shape.head_dim + d * 4)
+            for j, row in enumerate(rows):
+                value = load(values, row + d * 4)
                 total = opaque(total + splat(self._scores[j]) * value)
             store(self._sums, d * 4, total)
 

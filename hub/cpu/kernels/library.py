@@ -8,6 +8,7 @@ from ...kernels.kernel import Op
 from .attention import attention
 from .copy import copy_words
 from .draw import argmax, count, reset, sample
+from .encoder import encoder_attention
 from .fill import fill
 from .kernel import CpuKernel, CpuProfile, CpuSequence
 from .linear import linear
@@ -23,6 +24,7 @@ KERNELS: dict[str, Callable[[Op, CpuProfile], CpuKernel | CpuSequence | None]] =
     "chosen": chosen,
     "copy_words": copy_words,
     "count": count,
+    "encoder_attention": encoder_attention,
     "fill": fill,
     "gate_up": linear,
     "layer_norm": layer_norm,

@@ -7,6 +7,7 @@ import pytest
 
 from hub.cpu.kernels import CpuProfile
 from hub.kernels import Op, reference
+from hub.kernels.reference_encoder import encoder_attention
 from tests.hub.cpu.kernel_trial import Trial
 from tests.hub.kernels.trial import Attrs, normal
 
@@ -14,13 +15,15 @@ HEADS: Attrs = {"heads": 6, "kv_heads": 2, "head_dim": 12, "page_size": 16, "kv_
 PLAIN: Attrs = {**HEADS, "window": 0, "scale": 0.3}
 CAPPED: Attrs = {**HEADS, "window": 7, "scale": 0.5, "softcap": 2.0}
 BATCH: Attrs = {**PLAIN, "seats": 5, "stride": 3}
+TEXTS: Attrs = {"heads": 3, "head_dim": 8, "scale": 0.4, "n": "n"}
 CASES = [PLAIN, CAPPED]
 
 
 @pytest.fixture(scope="module")
 def trial() -> Trial:
     ops = [Op("attention", {**case, "n": "n"}) for case in CASES]
-    return Trial([*ops, Op("attention_rows", {**BATCH, "n": "n"})], CpuProfile())
+    ops += [Op("attention_rows", {**BATCH, "n": "n"}), Op("encoder_attention", TEXTS)]
+    return Trial(ops, CpuProfile())
 
 
 @pytest.mark.parametrize("attrs", CASES, ids=["plain", "window and soft cap"])
@@ -54,3 +57,15 @@ def test_tokens_of_different_sequences_attend_to_their_own(trial: Trial) -> None
             q[i : i + 1], pages[i], keys, values, heads=6, window=0, scale=0.3, pos=int(pos)
         )
         assert np.abs(got[i] - want[0]).max() < 2e-6, i
+
+
+def test_rows_of_a_text_attend_to_all_of_it(trial: Trial) -> None:
+    rng = np.random.default_rng(3)
+    lengths = [1, 16, 5, 35]
+    ends = np.cumsum(lengths)
+    spans = np.repeat(np.stack([ends - lengths, ends], axis=1), lengths, axis=0).astype(np.int32)
+    n = int(ends[-1])
+    qkv, out = normal(rng, n, 72), np.zeros((n, 24), np.float32)
+    got = trial.run(Op("encoder_attention", TEXTS), [qkv, spans, out], n=n)[-1]
+    want = encoder_attention(qkv, spans, heads=3, scale=0.4)
+    assert np.abs(got - want).max() < 2e-6
