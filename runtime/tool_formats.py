@@ -45,7 +45,7 @@ class ToolFormat:
     @property
     def marks(self) -> tuple[str, ...]:
         """What may be special tokens in a vocabulary."""
-        found = (self.begin, self.middle, self.closing, self.closing.lstrip("]"))
+        found = (self.begin, self.middle, self.closing.lstrip("]\n"))
         return tuple(one for one in found if one[:1] in ("<", "["))
 
     def write(self, grammar: Grammar, use: ToolUse) -> Expression:

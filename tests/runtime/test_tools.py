@@ -247,3 +247,10 @@ async def test_calls_in_messages_need_a_template_that_reads_them(open_desk: Open
     messages = [{"role": "assistant", "content": None, "tool_calls": calls}]
     with pytest.raises(ModelpressError, match="knows no tools"):
         await open_desk().chat(messages)
+
+
+def test_marks_that_may_be_special_tokens_are_known() -> None:
+    assert HERMES.marks == ("<tool_call>", "</tool_call>")
+    assert MISTRAL_ARGS.marks == ("[TOOL_CALLS]", "[ARGS]")
+    assert PHI.marks == ("<|tool_call|>", "<|/tool_call|>")
+    assert LLAMA.marks == ()
