@@ -13,7 +13,7 @@ MAX_ELEMENTS = 10_000
 
 
 def counts(schema: Mapping[str, Any], what: str, path: str) -> tuple[int, int | None]:
-    """The bounds min{what} and max{what} of a schema; Unsatisfiable when they exclude each other."""
+    """A schema's min{what} and max{what}; Unsatisfiable when they exclude each other."""
     low, high = int(schema.get(f"min{what}", 0)), schema.get(f"max{what}")
     if low > MAX_ELEMENTS:
         raise refused(f"{path}.min{what}", f"more than {MAX_ELEMENTS}")
