@@ -11,7 +11,6 @@ import pytest
 
 from runtime.abort import AbortSignal
 from runtime.api import Api
-from runtime.errors import ModelpressError
 from runtime.host import Host
 from runtime.native.executor import WgpuExecutor
 from runtime.native.storage import FolderStorage
@@ -90,19 +89,19 @@ async def test_stopping_again_and_again_at_full_depth_harms_nothing(
     assert text_of(await ask(api, "Hi", max_tokens=20)) == greedy_letters("Hi", 20)
 
 
-async def test_a_device_lost_in_mid_answer_is_reported_and_the_next_question_works(
+async def test_an_answer_goes_on_when_its_device_is_lost(
     executor: WgpuExecutor, tmp_path: Path
 ) -> None:
     """Bug: now and then the next question waited for ever for readbacks of the lost device."""
     api = open_api(executor, tmp_path)
-    seen = 0
-    with pytest.raises(ModelpressError) as caught:
-        async for _ in api.chat_stream(request("Hi", stream=True)):
-            seen += 1
-            if seen == 4:
-                assert executor._device is not None
-                executor._device.destroy()
-    assert caught.value.code == "device_lost"
+    text, seen = "", 0
+    async for chunk in api.chat_stream(request("Hi", stream=True, max_tokens=60)):
+        text += json.loads(chunk)["choices"][0]["delta"].get("content", "")
+        seen += 1
+        if seen in (4, 30):
+            assert executor._device is not None
+            executor._device.destroy()
+    assert text == greedy_letters("Hi", 60)
     assert text_of(await ask(api, "Hi", max_tokens=5)) == greedy_letters("Hi", 5)
 
 
