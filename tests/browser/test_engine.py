@@ -138,7 +138,8 @@ def test_an_answer_keeps_to_a_schema_in_the_page(loaded: EnginePage) -> None:
 
 
 def test_synthetic_weights_need_no_download(engine: EnginePage, server: FaultServer) -> None:
-    assert "result" in engine.open(model=PRESS_GUIDE, weights="synthetic")
+    options = {"weights": "synthetic", "variant": "software"}
+    assert "result" in engine.open(model=PRESS_GUIDE, **options)
     answer = engine.create(ask("hi", max_tokens=4))["result"]
     assert answer["usage"]["completion_tokens"] >= 1
     assert server.count("/blobs/") == 0
@@ -147,7 +148,7 @@ def test_synthetic_weights_need_no_download(engine: EnginePage, server: FaultSer
 def test_an_answer_goes_on_when_the_gpu_process_is_lost(
     engine: EnginePage, chromium: Browser
 ) -> None:
-    engine.open(model=PRESS_GUIDE)
+    engine.open(model=PRESS_GUIDE, variant="software")
     engine.page.evaluate(ASK_AND_GO_ON, ask("Tell me a short story."))
     while engine.page.evaluate("window.streamed") < 3:
         engine.page.wait_for_timeout(10)
