@@ -5,9 +5,12 @@ Pure arithmetic on the plan's own expressions; nothing here touches a device.
 
 from __future__ import annotations
 
+import sys
+
 from .errors import ModelpressError
 from .executor import DeviceInfo
 from .plan import Buffer, Plan
+from .processor import CONTEXT, MEMORY, is_for_processors
 from .session import num_pages
 
 
@@ -25,7 +28,7 @@ def choose_context(plan: Plan, device: DeviceInfo, requested: int | None) -> int
         )
     largest = _largest_context(plan, device)
     if requested is None and largest >= min(plan.context, plan.page_size):
-        return largest
+        return min(largest, CONTEXT) if is_for_processors(device.features) else largest
     if requested is None or requested > largest:
         raise ModelpressError(
             "out_of_memory",
@@ -55,11 +58,12 @@ def _largest_context(plan: Plan, device: DeviceInfo) -> int:
         device.limits.get("maxStorageBufferBindingSize", 2**27),
         device.limits.get("maxBufferSize", 2**28),
     )
+    memory = device.limits.get(MEMORY, sys.maxsize)
     growing = [b for b in plan.buffers if "pages" in b.nbytes.symbols()]
     low, high = 0, num_pages(plan, plan.context)
     while low < high:
         middle = (low + high + 1) // 2
-        if _within(growing, middle, limit):
+        if _within(growing, middle, limit) and _nbytes(plan, middle) <= memory:
             low = middle
         else:
             high = middle - 1
@@ -68,3 +72,8 @@ def _largest_context(plan: Plan, device: DeviceInfo) -> int:
 
 def _within(buffers: list[Buffer], pages: int, limit: int) -> bool:
     return all(b.nbytes.evaluate({"pages": pages}) <= limit for b in buffers)
+
+
+def _nbytes(plan: Plan, pages: int) -> int:
+    """Bytes of all buffers."""
+    return sum(b.nbytes.evaluate({"pages": pages}) for b in plan.buffers)

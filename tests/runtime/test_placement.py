@@ -13,10 +13,18 @@ from runtime.executor import DeviceInfo
 from runtime.fake import FakeStorage, fake_tokenizer
 from runtime.fake_executor import FAKE_DEVICE, FakeExecutor, Flaws
 from runtime.fake_hub import fake_hub, fake_plan
+from runtime.fit import choose_context
 from runtime.host import Host
 from runtime.notes import MemoryNotes
 from runtime.plan import Plan
-from runtime.processor import RELAXED_SIMD, SIMD, WEBASSEMBLY, describe_processor
+from runtime.processor import (
+    CONTEXT,
+    MEMORY,
+    RELAXED_SIMD,
+    SIMD,
+    WEBASSEMBLY,
+    describe_processor,
+)
 from tests.runtime.conftest import request
 
 SOFTWARE = replace(FAKE_DEVICE, kind="cpu", description="a pretender")
@@ -214,3 +222,13 @@ async def _answer(both: Pair, *, losses: int) -> str:
             losses -= 1
     assert not losses
     return text
+
+
+def test_a_context_on_the_processor_is_what_its_memory_holds_and_it_reads_in_time() -> None:
+    long = replace(CPU, context=1 << 16)
+    assert choose_context(long, PROCESSOR, None) == CONTEXT
+    assert choose_context(long, PROCESSOR, 1 << 16) == 1 << 16
+    small = replace(PROCESSOR, limits={**PROCESSOR.limits, MEMORY: 70 * 64 * 8})
+    assert choose_context(long, small, None) < 70 * 8
+    with pytest.raises(ModelpressError, match="smaller context"):
+        choose_context(long, small, 1 << 16)
