@@ -11,7 +11,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from hub.gguf_architectures import ARCHITECTURES as GGUF_ARCHITECTURES
 from hub.gguf_types import BLOCKS
+from hub.mlc_config import ARCHITECTURES as MLC_ARCHITECTURES
 from hub.mlc_groups import GROUPINGS, PLAIN
 from model_configs.config import ModelConfig, all_configs
 
@@ -36,20 +38,21 @@ the tokenizer's settings and the model card, never the weights. A family or a li
 know is refused by name. It reads three kinds of repositories, and so does
 `modelpress build ID --checkpoint PATH` or `--repo OWNER/NAME`:
 
-| kind | recognised by | weights |
-| --- | --- | --- |
-| safetensors | `config.json`, `model.safetensors` or its index | f32, f16, bf16 |
-| GGUF | `NAME.gguf`; `--file NAME.gguf` names one of several | GGUF_FORMATS |
-| MLC | `mlc-chat-config.json` | MLC_FORMATS |
+| kind | recognised by | weights | of these |
+| --- | --- | --- | --- |
+| safetensors | `config.json`, `model.safetensors` or its index | f32, f16, bf16 | every family |
+| GGUF | `NAME.gguf`; `--file NAME.gguf` names one of several | GGUF_FORMATS | GGUF_KINDS |
+| MLC | `mlc-chat-config.json` | MLC_FORMATS | MLC_KINDS |
 
 Reading GGUF files needs `pip install 'modelpress[gguf]'`.
 
 Weights that already lie in groups of 32 are taken over as they are when the scheme asked for has
 the same numbers, so nothing is lost twice: Q4_0 and q4f16_1 as `q4`, Q8_0 as `q8`. The scales of
 q4f32_1 are rounded to 16 bits. Every other matrix of such a file is quantized from its float
-values. Config, tokenizer and chat template are rebuilt from what the file says; a tokenizer.json
-beside a GGUF file is preferred. What the file does not say is refused by name, and so is an
-architecture that no family computes.
+values. Where a tensor holds the matrices of all experts of a layer, each is read where it lies, by
+the same rules. Config, tokenizer and chat template are rebuilt from what the file says; a
+tokenizer.json beside a GGUF file is preferred. What the file does not say is refused by name, and
+so is an architecture that no family computes.
 
 Tiny models written as files in F32, Q4_0 and Q8_0, and pressed from them as `f32`, `q4` and `q8`,
 give the logits of transformers' own reading of those files within 1e-6 of the largest logit:
@@ -57,15 +60,22 @@ give the logits of transformers' own reading of those files within 1e-6 of the l
 pressing 0.17 GB and 0.58 GB of Q4_K.
 
 A GGUF file does not keep the sliding window of Mistral 7B v0.1 and its descendants: within 4096
-tokens, the default context, that is the same computation.
+tokens, the default context, that is the same computation. Nor do GGUF files and MLC repositories
+keep which layers of a Qwen3 mixture are without experts: they hold models that have experts in
+every layer.
 """
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    formats = {"GGUF_FORMATS": BLOCKS, "MLC_FORMATS": (*GROUPINGS, *PLAIN)}
+    listed = {
+        "GGUF_FORMATS": BLOCKS,
+        "MLC_FORMATS": (*GROUPINGS, *PLAIN),
+        "GGUF_KINDS": GGUF_ARCHITECTURES,
+        "MLC_KINDS": MLC_ARCHITECTURES,
+    }
     adding = ADDING
-    for name, known in formats.items():
+    for name, known in listed.items():
         adding = adding.replace(name, ", ".join(known))
     return "".join((INTRODUCTION, *_catalogue(all_configs()), adding, *_asked()))
 

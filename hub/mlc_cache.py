@@ -43,6 +43,11 @@ class MlcTensor:
         """Bytes of one row: of all that follows the first dimension."""
         return math.prod(self.shape[1:]) * np.dtype(NUMPY[self.dtype]).itemsize
 
+    def one(self, index: int) -> MlcTensor:
+        """What lies at one place of the first dimension."""
+        offset = self.offset + index * self.row_nbytes
+        return MlcTensor(self.file, self.dtype, self.shape[1:], offset)
+
 
 @dataclass(frozen=True, slots=True)
 class MlcCache:
@@ -137,7 +142,7 @@ def _tensor(file: Path, record: Mapping[str, Any]) -> MlcTensor:
     shape = tuple(int(size) for size in record["shape"])
     offset, nbytes = int(record["byteOffset"]), int(record["nbytes"])
     wanted = math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
-    if min(shape, default=1) < 1 or len(shape) not in (1, 2) or nbytes != wanted:
+    if min(shape, default=1) < 1 or len(shape) not in (1, 2, 3) or nbytes != wanted:
         raise CheckpointError(
             f"{file}: tensor {name!r} has {nbytes} bytes, its shape {list(shape)} as {dtype} "
             f"needs {wanted}; {REMEDY}"

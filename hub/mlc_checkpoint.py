@@ -17,7 +17,7 @@ from . import mlc_groups
 from .checkpoint import read_json
 from .errors import CheckpointError, UnsupportedError
 from .mlc_cache import MlcCache, MlcTensor, identify, read_cache, read_rows
-from .mlc_config import View, head_dim, read_config, views
+from .mlc_config import ARCHITECTURES, View, head_dim, read_config, views
 from .mlc_groups import GROUPINGS, PLAIN, Grouping
 from .quantize import Packed
 from .rounding import Floats
@@ -58,16 +58,18 @@ class MlcCheckpoint:
             if not name.endswith(f".{SCALES}")
         ]
         with _stated(folder / CHAT_CONFIG):
+            _check_stacks(folder, str(chat["model_type"]), config, cache)
             entries = dict(views(str(chat["model_type"]), config, bases))
         return cls(folder, config, chat, cache, grouping, entries)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor; CheckpointError when there is none of that name."""
         view = self._view(name)
-        if view.base in self.cache.tensors:
-            rows, *rest = self.cache.tensors[view.base].shape
+        plain = self._stored(view, view.base)
+        if plain is not None:
+            rows, *rest = plain.shape
         else:
-            codes, _ = self._groups(view.base)
+            codes, _ = self._groups(view)
             rows, *rest = codes.shape[0], self._cols(name, codes)
         if view.start + view.rows > rows:
             raise CheckpointError(
@@ -79,12 +81,12 @@ class MlcCheckpoint:
     def rows(self, name: str, start: int, stop: int) -> Floats:
         """Rows [start, stop) of a tensor (elements, for a vector) as float32."""
         view = self._view(name)
-        if view.base in self.cache.tensors:
-            tensor = self.cache.tensors[view.base]
+        tensor = self._stored(view, view.base)
+        if tensor is not None:
             plain = _floats(_through(view, tensor, start, stop), tensor.dtype)
             return plain - np.float32(view.offset) if view.offset else plain
         assert self.grouping is not None
-        codes, scales = self._groups(view.base)
+        codes, scales = self._groups(view)
         return mlc_groups.dequantized(
             self.grouping,
             _through(view, codes, start, stop),
@@ -98,7 +100,7 @@ class MlcCheckpoint:
         if view.base in self.cache.tensors:
             return None
         assert self.grouping is not None
-        codes, scales = self._groups(view.base)
+        codes, scales = self._groups(view)
         words = _through(view, codes, start, stop)
         held = _through(view, scales, start, stop)
         if scales.dtype == "bfloat16":
@@ -121,10 +123,16 @@ class MlcCheckpoint:
             )
         return self.entries[name]
 
-    def _groups(self, base: str) -> tuple[MlcTensor, MlcTensor]:
+    def _stored(self, view: View, name: str) -> MlcTensor | None:
+        """A tensor of the cache as the view counts its rows; None when there is none."""
+        tensor = self.cache.tensors.get(name)
+        return tensor if tensor is None or view.expert is None else tensor.one(view.expert)
+
+    def _groups(self, view: View) -> tuple[MlcTensor, MlcTensor]:
         """The codes and the scales of a quantized tensor, which must fit each other."""
+        base = view.base
         stem = base.removesuffix("weight")
-        codes, scales = (self.cache.tensors.get(stem + end) for end in (CODES, SCALES))
+        codes, scales = (self._stored(view, stem + end) for end in (CODES, SCALES))
         if self.grouping is None or codes is None or scales is None:
             raise CheckpointError(f"{self.folder}: {base!r} lacks codes or scales; {REMEDY}")
         words = self.grouping.group // self.grouping.in_word
@@ -139,8 +147,10 @@ class MlcCheckpoint:
     def _cols(self, name: str, codes: MlcTensor) -> int:
         """Columns of a quantized matrix: its last group may be longer than the row."""
         assert self.grouping is not None
+        dense = self._view(name).expert is None
+        features = self.config["intermediate_size" if dense else "moe_intermediate_size"]
         sizes = {
-            **dict.fromkeys(DOWN, self.config["intermediate_size"]),
+            **dict.fromkeys(DOWN, features),
             "o_proj": self.config["num_attention_heads"] * head_dim(self.config),
         }
         cols: int = sizes.get(name.split(".")[-2], self.config["hidden_size"])
@@ -159,6 +169,22 @@ def _through(view: View, tensor: MlcTensor, start: int, stop: int) -> NDArray[An
     if view.parts:
         order = parted_rows(view.parts, tensor.shape[0] // (PARTS * view.parts), start, stop)
     return in_order(order, lambda first, last: read_rows(view.base, tensor, first, last))
+
+
+def _check_stacks(folder: Path, kind: str, config: Mapping[str, Any], cache: MlcCache) -> None:
+    """CheckpointError unless each tensor of all experts, and no other, has a matrix for each."""
+    architecture = ARCHITECTURES[kind]
+    for name, tensor in cache.tensors.items():
+        if architecture.stacks(name.rpartition(".")[0]):
+            fits = len(tensor.shape) == 3 and tensor.shape[0] == config["num_experts"]
+            wanted = f"the matrices of {config['num_experts']} experts"
+        else:
+            fits, wanted = len(tensor.shape) < 3, "a vector or a matrix"
+        if not fits:
+            raise CheckpointError(
+                f"{folder}: tensor {name!r} has shape {list(tensor.shape)} where {CHAT_CONFIG} "
+                f"asks for {wanted}; {REMEDY}"
+            )
 
 
 def _grouping(folder: Path, chat: Mapping[str, Any]) -> Grouping | None:

@@ -7,7 +7,8 @@ that are not translated are handed on as they are: the family refuses those it d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ ALONE = ("tensor_parallel_shards", "pipeline_parallel_stages")
 """Of how many devices a model was prepared for."""
 
 QKV, GATE_UP = "qkv", "gate_up"
+EXPERT_GATE_UP, EXPERT_DOWN = "expert_gate_up", "expert_down"
 SIZES: Mapping[str, Callable[[Config], tuple[int, ...]]] = {
     QKV: lambda c: (
         c["num_attention_heads"] * head_dim(c),
@@ -39,6 +41,8 @@ SIZES: Mapping[str, Callable[[Config], tuple[int, ...]]] = {
         c["num_key_value_heads"] * head_dim(c),
     ),
     GATE_UP: lambda c: (c["intermediate_size"], c["intermediate_size"]),
+    EXPERT_GATE_UP: lambda c: (c["moe_intermediate_size"], c["moe_intermediate_size"]),
+    EXPERT_DOWN: lambda c: (c["hidden_size"],),
 }
 """Rows of the parts of a fused matrix."""
 
@@ -58,6 +62,13 @@ class Architecture:
     parted: str = ""
     """The end of the name of a tensor with all queries, all keys, all values, where the family has
     the three of each head together."""
+    stacked: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """As `fused`, of tensors with one such matrix for each expert, the first expert first; the
+    names have a place for the expert's number."""
+
+    def stacks(self, stem: str) -> bool:
+        """Whether a tensor of this name, without its ending, is of all experts."""
+        return stem.rpartition(".")[2] in self.stacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,8 @@ class View:
     """Added to every element there."""
     parts: int = 0
     """Heads whose queries, keys and values lie apart there, where the family has them together."""
+    expert: int | None = None
+    """Whose matrix of those that lie there the rows are counted in."""
 
 
 def head_dim(config: Mapping[str, Any]) -> int:
@@ -118,6 +131,9 @@ def views(kind: str, config: Config, bases: Iterable[str]) -> Iterator[tuple[str
     for base in bases:
         stem, _, ending = base.rpartition(".")
         offset = architecture.norm_offset if stem.endswith("norm") else 0.0
+        if architecture.stacks(stem):
+            yield from _stacked_views(architecture, config, base)
+            continue
         parts = [part for part in architecture.fused if stem.endswith(part)]
         if not parts:
             apart = bool(architecture.parted) and stem.endswith(architecture.parted)
@@ -130,6 +146,20 @@ def views(kind: str, config: Config, bases: Iterable[str]) -> Iterator[tuple[str
         for name, rows in zip(names, SIZES[size](config), strict=True):
             yield f"{outer}{name}.{ending}", View(base, start, rows, offset)
             start += rows
+
+
+def _stacked_views(
+    architecture: Architecture, config: Config, base: str
+) -> Iterator[tuple[str, View]]:
+    outer, end, ending = base.rsplit(".", 2)
+    kind, names = architecture.stacked[end]
+    sizes, prefix = SIZES[kind](config), _renamed(architecture, outer)
+    starts = accumulate(sizes[:-1], initial=0)
+    places = list(zip(names, starts, sizes, strict=True))
+    for expert in range(config["num_experts"]):
+        for name, start, rows in places:
+            own = f"{prefix}.{name.format(expert)}.{ending}"
+            yield own, View(base, start, rows, expert=expert)
 
 
 def _renamed(architecture: Architecture, name: str) -> str:
@@ -162,6 +192,11 @@ def _qwen3(config: Config) -> Config:
     if config.pop("weight_block_size", None) is not None:
         raise UnsupportedError("mlc-chat-config.json: weights in blocks of fp8 are not read")
     return {**_llama(config), "model_type": "qwen3", "use_sliding_window": False}
+
+
+def _qwen3_moe(config: Config) -> Config:
+    """MLC has experts in every layer: it keeps nothing of layers without."""
+    return {**_qwen3(config), "model_type": "qwen3_moe"}
 
 
 def _stablelm(config: Config) -> Config:
@@ -232,6 +267,10 @@ GEMMA3_KEPT = ("rope_local_base_freq", "sliding_window_pattern")
 _QKV = ("q_proj", "k_proj", "v_proj")
 _FUSED = {"qkv_proj": (QKV, _QKV), "gate_up_proj": (GATE_UP, ("gate_proj", "up_proj"))}
 _QWEN = {"c_attn": (QKV, _QKV), "gate_up_proj": (GATE_UP, ("gate_proj", "up_proj"))}
+_EXPERTS = {
+    "moe_gate_up_proj": (EXPERT_GATE_UP, ("experts.{}.gate_proj", "experts.{}.up_proj")),
+    "moe_down_proj": (EXPERT_DOWN, ("experts.{}.down_proj",)),
+}
 _PHI = {
     "transformer.embd": "model.embed_tokens",
     "transformer.h.": "model.layers.",
@@ -254,6 +293,7 @@ ARCHITECTURES = {
     "mistral": Architecture(_mistral, {}, _FUSED),
     "qwen2": Architecture(_qwen2, {}, _QWEN),
     "qwen3": Architecture(_qwen3, {}, _QWEN),
+    "qwen3_moe": Architecture(_qwen3_moe, {}, {"c_attn": _QWEN["c_attn"]}, stacked=_EXPERTS),
     "phi3": Architecture(_phi3, _PHI, {}),
     "olmo2": Architecture(_olmo2, {}, _FUSED),
     "stablelm": Architecture(_stablelm, {}, _FUSED),

@@ -89,7 +89,14 @@ def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "max_batch_size": 1,
     }
     if kind.startswith("qwen"):
-        extra = {"attention_bias": config.get("attention_bias", False)} if kind == "qwen3" else {}
+        extra = {}
+        if kind.startswith("qwen3"):
+            extra["attention_bias"] = config.get("attention_bias", False)
+            extra["weight_block_size"] = None
+        if kind == "qwen3_moe":
+            routed = ("moe_intermediate_size", "num_experts", "num_experts_per_tok")
+            extra |= {key: config[key] for key in (*routed, "norm_topk_prob")}
+            extra["decoder_sparse_step"] = 1
         return made | extra | {"rope_theta": config["rope_theta"], "hidden_act": "silu"}
     if kind == "stablelm":
         return made | {"rope_theta": config["rope_theta"]} | {"partial_rotary_factor": 0.25}
@@ -177,7 +184,8 @@ def _named(
     kind: str, config: Mapping[str, Any], weights: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
     """Tensors as MLC names and fuses them."""
-    qkv = {"qwen2": "c_attn", "qwen3": "c_attn", "phi": "Wqkv"}.get(kind, "qkv_proj")
+    qwen = dict.fromkeys(("qwen2", "qwen3", "qwen3_moe"), "c_attn")
+    qkv = {**qwen, "phi": "Wqkv"}.get(kind, "qkv_proj")
     prefix = "language_model." if kind == "gemma3_text" else ""
     for name, array in weights.items():
         if name.endswith("norm.weight") and kind.startswith("gemma"):
@@ -188,11 +196,29 @@ def _named(
         elif "query_key_value" in name:
             heads = array.reshape(config["num_attention_heads"], 3, -1, *array.shape[1:])
             yield name, heads.swapaxes(0, 1).reshape(array.shape)
+        elif ".experts." in name:
+            # All experts of a layer at once, where its first is.
+            if ".experts.0." in name and ".up_proj." not in name:
+                yield _experts(name, weights, config["num_experts"])
         elif ".gate_proj." in name:
             parts = [array, weights[name.replace("gate_proj", "up_proj")]]
             yield prefix + name.replace("gate_proj", "gate_up_proj"), np.concatenate(parts)
         elif ".up_proj." not in name and (prefix or not re.search(r"\.[kv]_proj\.", name)):
             yield prefix + _phi_name(kind, name), array
+
+
+def _experts(name: str, weights: Mapping[str, Array], count: int) -> tuple[str, Array]:
+    """[experts, rows, columns] of all gates, each with its up rows below, or of all ways down."""
+    layer, part = name.split(".experts.0.")
+    fused, parts = {
+        "gate_proj.weight": ("moe_gate_up_proj.weight", ("gate_proj.weight", "up_proj.weight")),
+        "down_proj.weight": ("moe_down_proj.weight", ("down_proj.weight",)),
+    }[part]
+    matrices = [
+        np.concatenate([weights[f"{layer}.experts.{expert}.{part}"] for part in parts])
+        for expert in range(count)
+    ]
+    return f"{layer}.{fused}", np.stack(matrices)
 
 
 def _phi_name(kind: str, name: str) -> str:
@@ -220,9 +246,10 @@ def _stored(
     """(name, dtype, format, bytes as an array) of everything in the shards."""
     dtype = np.float16 if quantization[2:5] == "f16" else np.float32
     for name, array in tensors:
-        if array.ndim == 2 and not quantization.startswith("q0"):
+        if array.ndim > 1 and not quantization.startswith("q0") and "mlp.gate." not in name:
             stem = name.removesuffix("weight")
-            words, scales = grouped(array, quantization)
+            flat = grouped(array.reshape(-1, array.shape[-1]), quantization)
+            words, scales = (part.reshape(*array.shape[:-1], -1) for part in flat)
             yield f"{stem}q_weight", "uint32", "raw", words
             yield f"{stem}q_scale", scales.dtype.name, "raw", scales
         else:

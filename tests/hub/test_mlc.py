@@ -35,6 +35,7 @@ KEPT: dict[str, dict[str, Any]] = {
         "rope_scaling": None,
     },
     "tiny-olmo2": {"attention_bias": False},
+    "tiny-qwen3-moe": {"mlp_only_layers": [], "use_sliding_window": False},
     "tiny-stablelm": {"tie_word_embeddings": False},
 }
 """Settings of models that MLC keeps otherwise, or not at all."""
@@ -58,6 +59,7 @@ WHOLE = (
     "tiny-window",
     "tiny-phi",
     "tiny-pythia",
+    "tiny-qwen3-moe",
 )
 
 
@@ -127,6 +129,44 @@ def test_groups_of_four_bits_are_taken_over_bit_for_bit(tmp_path: Path, model: s
             assert got is not None
             assert got.error == 0
             assert got.norm == pytest.approx(float(np.square(theirs, dtype=np.float64).sum()))
+
+
+@pytest.mark.parametrize("quantization", ["q4f16_1", "q0f16"])
+def test_experts_in_one_tensor_are_read_one_by_one(tmp_path: Path, quantization: str) -> None:
+    """Groups are taken over bit for bit, halves are read exactly, and so is the router."""
+    checkpoint, tiny = opened(tmp_path, "tiny-qwen3-moe", quantization), MODELS["tiny-qwen3-moe"]
+    ours, grouped = values(checkpoint, "q4"), quantization == "q4f16_1"
+    experts = 0
+    for name, array in tiny.weights().items():
+        theirs = array.astype(np.float16).astype(np.float32)
+        if array.ndim == 2 and grouped and "mlp.gate." not in name:
+            theirs = meant(array, quantization)
+            np.testing.assert_array_equal(ours[name], theirs, name)
+        np.testing.assert_array_equal(checkpoint.rows(name, 0, len(array)), theirs, name)
+        if ".experts." in name:
+            experts += 1
+            got = checkpoint.packed(name, SCHEMES["q4"], 5, 9)
+            assert (got is not None and got.error == 0) == grouped
+    assert experts == 3 * 3 * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.layers.1.mlp.moe_down_proj.q_weight", [5, 192, 8]),
+        ("model.layers.1.mlp.moe_down_proj.q_weight", [960, 8]),
+        ("model.layers.1.self_attn.o_proj.q_weight", [2, 48, 16]),
+    ],
+)
+def test_tensors_without_a_matrix_for_each_expert_are_refused(
+    tmp_path: Path, name: str, shape: list[int]
+) -> None:
+    opened(tmp_path, "tiny-qwen3-moe", "q4f16_1")
+    reshape(tmp_path, name, lambda held: shape)
+    message = refusal(CheckpointError, lambda: MlcCheckpoint.open(tmp_path))
+    asked = "the matrices of 10 experts" if "moe" in name else "a vector or a matrix"
+    assert f"tensor {name!r} has shape {shape} where mlc-chat-config.json asks for" in message
+    assert asked in message
 
 
 def test_scales_of_32_bits_lose_only_what_16_bits_cannot_hold(tmp_path: Path) -> None:
@@ -213,7 +253,7 @@ def test_what_is_not_read_is_refused_by_name(
 VALUES: tuple[Any, ...] = (0, -1, 1 << 31, 1 << 62, 0.5, float("nan"), "x", True, None, [], {})
 
 
-@pytest.mark.parametrize("model", ["tiny-grouped", "tiny-phi4", "tiny-gemma3"])
+@pytest.mark.parametrize("model", ["tiny-grouped", "tiny-phi4", "tiny-gemma3", "tiny-qwen3-moe"])
 def test_no_value_of_the_config_brings_the_reader_down(tmp_path: Path, model: str) -> None:
     """Whatever a key says, the repository is read, or refused by name."""
     opened(tmp_path, model, "q0f32")
@@ -246,6 +286,18 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     file.write_text(json.dumps(data))
 
 
+def reshape(folder: Path, name: str, shape: Callable[[list[int]], list[int]]) -> None:
+    """Another shape for a stored tensor in the index."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for shard in data["records"]:
+            for record in shard["records"]:
+                if record["name"] == name:
+                    record["shape"] = shape(record["shape"])
+
+    change(folder, edit)
+
+
 EDITS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (lambda d: d.pop("records"), "not a parameter cache"),
     (lambda d: d["records"][0].update(dataPath="../secret"), "not a file beside the index"),
@@ -272,13 +324,7 @@ def test_a_damaged_index_is_refused(
 def test_codes_and_scales_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     opened(tmp_path, "tiny-tied", "q4f16_1")
 
-    def edit(data: dict[str, Any]) -> None:
-        for shard in data["records"]:
-            for record in shard["records"]:
-                if record["name"] == "model.embed_tokens.q_scale":
-                    record["shape"] = record["shape"][::-1]
-
-    change(tmp_path, edit)
+    reshape(tmp_path, "model.embed_tokens.q_scale", lambda held: held[::-1])
     checkpoint = MlcCheckpoint.open(tmp_path)
     assert "do not fit each other" in refusal(
         CheckpointError, lambda: checkpoint.shape("model.embed_tokens.weight")
