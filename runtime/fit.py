@@ -5,7 +5,7 @@ Pure arithmetic on the plan's own expressions; nothing here touches a device.
 
 from __future__ import annotations
 
-import sys
+import math
 
 from .errors import ModelpressError
 from .executor import DeviceInfo
@@ -58,7 +58,8 @@ def _largest_context(plan: Plan, device: DeviceInfo) -> int:
         device.limits.get("maxStorageBufferBindingSize", 2**27),
         device.limits.get("maxBufferSize", 2**28),
     )
-    memory = device.limits.get(MEMORY, sys.maxsize)
+    # Not `sys.maxsize` for "no limit": a Python of 32 bits, as in the page, has less than a model.
+    memory = device.limits.get(MEMORY, math.inf)
     growing = [b for b in plan.buffers if "pages" in b.nbytes.symbols()]
     low, high = 0, num_pages(plan, plan.context)
     while low < high:

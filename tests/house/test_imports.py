@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
@@ -147,3 +148,15 @@ def test_a_foreign_import_in_the_runtime_is_seen(path: str, source: str) -> None
 )
 def test_what_the_runtime_may_import_is_let_through(path: str, source: str) -> None:
     assert not foreign_imports(Path(path), source)
+
+
+def test_the_runtime_takes_no_limit_from_its_platform() -> None:
+    """In the page Python has 32 bits: `sys.maxsize` is 2 GiB there, less than many a model."""
+    sources = {path: (ROOT / path).read_text(encoding="utf-8") for path in room_files("runtime")}
+    found = [
+        str(path)
+        for path, source in sources.items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr == "maxsize"
+    ]
+    assert sources and not found
