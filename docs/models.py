@@ -38,7 +38,7 @@ the tokenizer's settings and the model card, never the weights. A family or a li
 know is refused by name. It reads three kinds of repositories, and so does
 `modelpress build ID --checkpoint PATH` or `--repo OWNER/NAME`:
 
-| kind | recognised by | weights | of these |
+| kind | recognised by | weights | architectures |
 | --- | --- | --- | --- |
 | safetensors | `config.json`, `model.safetensors` or its index | f32, f16, bf16 | every family |
 | GGUF | `NAME.gguf`; `--file NAME.gguf` names one of several | GGUF_FORMATS | GGUF_KINDS |
@@ -54,10 +54,10 @@ the same rules. Config, tokenizer and chat template are rebuilt from what the fi
 tokenizer.json beside a GGUF file is preferred. What the file does not say is refused by name, and
 so is an architecture that no family computes.
 
-Tiny models written as files in F32, Q4_0 and Q8_0, and pressed from them as `f32`, `q4` and `q8`,
-give the logits of transformers' own reading of those files within 1e-6 of the largest logit:
-`python -m tests.reference.gguf_table`. Memory does not grow with the file: 285 MB at the most while
-pressing 0.17 GB and 0.58 GB of Q4_K.
+Tiny models, one with experts, written as files in F32, Q4_0 and Q8_0 and pressed from them as
+`f32`, `q4` and `q8`, give the logits of transformers' own reading of those files within 1e-6 of the
+largest logit: `python -m tests.reference.gguf_table`. Memory does not grow with the file: 285 MB at
+the most while pressing 0.17 GB and 0.58 GB of Q4_K.
 
 A GGUF file does not keep the sliding window of Mistral 7B v0.1 and its descendants: within 4096
 tokens, the default context, that is the same computation. Nor do GGUF files and MLC repositories

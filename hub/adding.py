@@ -7,7 +7,9 @@ licence and the languages. What cannot be told is refused with what to say inste
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -178,8 +180,12 @@ def _of_mlc(card: Card) -> _Found:
 
 def _of_gguf(card: Card, file: str) -> _Found:
     header, config = read_remote(card.repo, card.commit, file)
-    kinds = [tensor.dtype for tensor in header.tensors.values() if len(tensor.shape) == 2]
-    most = max(sorted(set(kinds)), key=kinds.count, default="")
+    kinds: Counter[str] = Counter()
+    for tensor in header.tensors.values():
+        if len(tensor.shape) > 1:
+            # Of all experts in one tensor, each has a matrix.
+            kinds[tensor.dtype] += math.prod(tensor.shape[:-2])
+    most = max(sorted(kinds), key=kinds.__getitem__, default="")
     schemes = {"Q8_0": ("q8",), "F16": ("f16",)}.get(most, ("q4",))
     return _Found(config, schemes, "tokenizer.chat_template" in header.metadata, {})
 

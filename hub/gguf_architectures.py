@@ -224,25 +224,35 @@ def _gptneox(metadata: Metadata, config: Config, floats: ReadFloats) -> Config:
     }
 
 
-def _experts(metadata: Metadata) -> Config:
+SOFTMAX = 1
+"""How a router's logits become shares, as files number it."""
+
+
+def _experts(metadata: Metadata, *, renormalize: bool) -> Config:
+    """Of models whose experts are all chosen by the router; what no key need say, none may deny."""
+    metadata.expect("expert_gating_func", SOFTMAX)
+    metadata.expect("expert_weights_norm", renormalize)
+    metadata.expect("expert_weights_scale", 0.0, 1.0)
+    metadata.expect("expert_shared_count", 0)
+    metadata.expect("expert_shared_feed_forward_length", 0)
     return {
         "num_experts": metadata.size("expert_count"),
         "num_experts_per_tok": metadata.size("expert_used_count"),
+        "norm_topk_prob": renormalize,
     }
 
 
 def _qwen3_moe(metadata: Metadata, config: Config, floats: ReadFloats) -> Config:
     return {
         **_qwen3(metadata, config, floats),
-        **_experts(metadata),
+        **_experts(metadata, renormalize=True),
         "moe_intermediate_size": metadata.size("expert_feed_forward_length"),
-        "norm_topk_prob": True,
     }
 
 
 def _olmoe(metadata: Metadata, config: Config, floats: ReadFloats) -> Config:
     metadata.expect("expert_feed_forward_length", config["intermediate_size"])
-    return {**_olmo2(metadata, config, floats), **_experts(metadata), "norm_topk_prob": False}
+    return {**_olmo2(metadata, config, floats), **_experts(metadata, renormalize=False)}
 
 
 def _olmo2(metadata: Metadata, config: Config, floats: ReadFloats) -> Config:

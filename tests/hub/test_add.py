@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf import GGMLQuantizationType as Kind
 from typer.testing import CliRunner
 
 from hub.add_cli import app
@@ -18,6 +19,7 @@ from model_configs.config import EmbeddingSettings, ModelConfig, Sampling, all_c
 from model_configs.write import dumps
 from tests.hub.fake_toolchain import FAKE_TOOLCHAIN
 from tests.hub.gguf_files import write_gguf
+from tests.hub.gguf_models import representable
 from tests.hub.hub_stand_in import COMMIT, StandIn, point_client_at, serve
 from tests.hub.mlc_files import write_mlc
 from tests.reference.checkpoints import family_of
@@ -86,13 +88,15 @@ def test_no_weights_are_fetched(stand_in: StandIn, tmp_path: Path) -> None:
     assert not {"model.safetensors", "tokenizer.json"} & fetched
 
 
-def test_an_mlc_repository_tells_its_model(stand_in: StandIn, tmp_path: Path) -> None:
-    tiny = MODELS["tiny-qwen2"]
+@pytest.mark.parametrize("model", ["tiny-qwen2", "tiny-qwen3-moe"])
+def test_an_mlc_repository_tells_its_model(stand_in: StandIn, tmp_path: Path, model: str) -> None:
+    tiny = representable(model)
     folder = write_mlc(tmp_path / "mlc", tiny.config(), tiny.weights(), "q4f16_1")
     stand_in.files = contents(folder)
     config = added(tmp_path, id="mine")
-    assert (config.id, config.family, config.tasks[0]) == ("mine", "qwen2", "chat")
-    family = FAMILIES["qwen2"]
+    name = family_of(tiny.config())
+    assert (config.id, config.family, config.tasks[0]) == ("mine", name, "chat")
+    family = FAMILIES[name]
     assert family.read(config.architecture) == family.read(tiny.config())
     assert not any("params_shard" in path for _, path, _ in stand_in.log)
 
@@ -109,6 +113,18 @@ def test_a_gguf_file_tells_its_model_by_its_head(stand_in: StandIn, tmp_path: Pa
     assert family.read(config.architecture) == family.read(tiny.config())
     ranges = [range_ for method, _, range_ in stand_in.log if method == "GET" and range_]
     assert len(ranges) == 3, "the head, and two vectors"
+
+
+def test_the_scheme_of_a_gguf_file_is_that_of_most_matrices(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    """Of 3 tensors a layer that hold 7 experts each, beside 5 that hold one matrix."""
+    tiny = MODELS["tiny-olmoe"]
+    file = tmp_path / "Tiny.gguf"
+    write_gguf(file, tiny.config(), tiny.weights(), Kind.F32, other={"experts": Kind.Q8_0})
+    stand_in.files = {file.name: file.read_bytes()}
+    config = added(tmp_path)
+    assert (config.family, config.schemes) == ("olmoe", ("q8",))
 
 
 def test_one_of_several_gguf_files_is_asked_for(stand_in: StandIn, tmp_path: Path) -> None:
