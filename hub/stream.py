@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,14 +59,14 @@ def press(
     `source` must survive pickling: it travels to the workers. `importance` f32[cols] of a matrix,
     by its name, is what rounding counts errors by.
     """
-    known = importance or {}
+    known, sent = importance or {}, _Sent(source)
     pool = _pool(sum(spec.rows * spec.cols for spec in specs if spec.kind == "matrix"))
     pending: deque[_PartInProgress] = deque()
     try:
         for spec in specs:
             for part in spec.parts(schemes):
                 scheme = spec.scheme(schemes)
-                pending.append(_start(pool, spec, part, scheme, source, known.get(spec.name)))
+                pending.append(_start(pool, spec, part, scheme, sent, known.get(spec.name)))
                 while sum(item.nbytes for item in pending) > AHEAD_NBYTES:
                     yield from pending.popleft().finish()
         while pending:
@@ -107,6 +109,25 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+class _Sent:
+    """A source that is pickled once and unpickled once a worker, with however many blocks it is
+    sent: one with experts names its tensors by the ten thousands."""
+
+    def __init__(self, source: TensorRows) -> None:
+        self.source = source
+        self._raw: bytes | None = None
+
+    def __reduce__(self) -> tuple[Callable[[bytes], _Sent], tuple[bytes]]:
+        if self._raw is None:
+            self._raw = pickle.dumps(self.source)
+        return _received, (self._raw,)
+
+
+@lru_cache(maxsize=1)
+def _received(raw: bytes) -> _Sent:
+    return _Sent(pickle.loads(raw))
+
+
 @dataclass(frozen=True, slots=True)
 class _PartInProgress:
     """The row blocks of one part of a weight, in order, perhaps still being packed."""
@@ -145,16 +166,27 @@ def _start(
     spec: WeightSpec,
     part: Part,
     scheme: Scheme,
-    source: TensorRows,
+    source: _Sent,
     importance: Floats | None,
 ) -> _PartInProgress:
     step = BLOCK_ELEMENTS if spec.kind != "matrix" else max(1, BLOCK_ELEMENTS // spec.cols)
     end = part.start + part.rows
     blocks = tuple(
-        pool.submit(packed_rows, spec, scheme, source, start, min(start + step, end), importance)
+        pool.submit(_packed_block, spec, scheme, source, start, min(start + step, end), importance)
         for start in range(part.start, end, step)
     )
     return _PartInProgress(spec, part, scheme, blocks)
+
+
+def _packed_block(
+    spec: WeightSpec,
+    scheme: Scheme,
+    sent: _Sent,
+    start: int,
+    stop: int,
+    importance: Floats | None,
+) -> Packed:
+    return packed_rows(spec, scheme, sent.source, start, stop, importance)
 
 
 def packed_rows(
