@@ -127,7 +127,9 @@ def _manifest(root: Path, model: FakeModel, folder: str) -> Manifest:
     base = _variant(root, model, folder, "base", model.features)
     half = _variant(root, model, folder, "f16", (*model.features, "shader-f16"))
     software = _variant(root, model, folder, "software", model.features)
-    processor = _variant(root, model, folder, "cpu", (WEBASSEMBLY, SIMD))
+    variants = [half, base, software]
+    if model.for_processors:
+        variants.append(_variant(root, model, folder, "cpu", (WEBASSEMBLY, SIMD)))
     files = {
         "chat_template.jinja": b"{{ messages }}",
         "tokenizer.json": b'{"version":"1.0"}',
@@ -144,7 +146,7 @@ def _manifest(root: Path, model: FakeModel, folder: str) -> Manifest:
         licence=Licence(model.licence, model.licence, "https://example.org/licence", text),
         architecture=Architecture("llama", model.parameters, 6, 384, 6, 2, 64, 6000, model.context),
         quantization=Quantization("q4", 4.5, 0.0712),
-        variants=(half, base, software, *((processor,) if model.for_processors else ())),
+        variants=tuple(variants),
         weights=_put(root, f"{folder}/weights.json", _index(root, model).dumps().encode()),
         weights_nbytes=model.weights_nbytes,
         files={name: _put(root, f"{folder}/{name}", data) for name, data in files.items()},
