@@ -90,7 +90,8 @@ class Executor(Protocol):
         """`submit`, then read the first i32 of buffer `read` as it is after these entries.
 
         Returns at once; several steps may be in flight (at most 8), and resolve in order. The
-        awaitable may be dropped.
+        awaitable may be dropped, and may be awaited again after a task that awaited it was
+        cancelled.
         """
         ...
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Generator, Mapping, Sequence
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,7 +34,17 @@ class SlowExecutor(FakeExecutor):
             await asyncio.sleep(0.005)
             return await made
 
-        return asyncio.ensure_future(later())
+        return Kept(asyncio.ensure_future(later()))
+
+
+class Kept:
+    """A result that outlives whoever awaits it, as executors promise."""
+
+    def __init__(self, future: asyncio.Future[int]) -> None:
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return asyncio.shield(self._future).__await__()
 
 
 class Served:
