@@ -54,7 +54,10 @@ class Visitor:
     def wait_for_answer(self) -> str:
         """The last answer once it is finished."""
         expect(self.page.locator("[data-send]")).to_be_visible(timeout=ANSWER_TIMEOUT_MS)
-        answer = self.page.locator(".message-assistant .answer").last
+        message = self.page.locator(".message-assistant").last
+        # Its foot comes with the last of its text, which the page shows frame by frame.
+        expect(message.locator(".message-numbers")).to_be_attached()
+        answer = message.locator(".answer")
         expect(answer).not_to_be_empty()
         return answer.inner_text()
 
