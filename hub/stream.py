@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,7 +58,7 @@ def press(
     by its name, is what rounding counts errors by.
     """
     known, sent = importance or {}, _Sent(source)
-    pool = _pool(sum(spec.rows * spec.cols for spec in specs if spec.kind == "matrix"))
+    pool = _pool(source, sum(spec.rows * spec.cols for spec in specs if spec.kind == "matrix"))
     pending: deque[_PartInProgress] = deque()
     try:
         for spec in specs:
@@ -89,13 +87,15 @@ class InlineExecutor(Executor):
         return future
 
 
-def _pool(elements: int) -> Executor:
+def _pool(source: TensorRows, elements: int) -> Executor:
     if elements < POOL_ELEMENTS:
         return InlineExecutor()
     # Processes, because threads spend their time handing the interpreter lock to each other;
     # spawned, because forking a process whose libraries run threads can deadlock.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(_cores(), mp_context=context, initializer=_ignore_interrupt)
+    return ProcessPoolExecutor(
+        _cores(), mp_context=context, initializer=_begin_worker, initargs=(source,)
+    )
 
 
 def _cores() -> int:
@@ -104,28 +104,29 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _ignore_interrupt() -> None:
+def _begin_worker(source: TensorRows) -> None:
     """Ctrl-C reaches the whole process group; the parent alone answers it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _SOURCES[:] = [source]
 
 
 class _Sent:
-    """A source that is pickled once and unpickled once a worker, with however many blocks it is
-    sent: one with experts names its tensors by the ten thousands."""
+    """A source that travels once to each worker, when that begins, with however many blocks it is
+    named: one with experts names its tensors by the ten thousands."""
 
     def __init__(self, source: TensorRows) -> None:
         self.source = source
-        self._raw: bytes | None = None
 
-    def __reduce__(self) -> tuple[Callable[[bytes], _Sent], tuple[bytes]]:
-        if self._raw is None:
-            self._raw = pickle.dumps(self.source)
-        return _received, (self._raw,)
+    def __reduce__(self) -> tuple[Callable[[], _Sent], tuple[()]]:
+        return _received, ()
 
 
-@lru_cache(maxsize=1)
-def _received(raw: bytes) -> _Sent:
-    return _Sent(pickle.loads(raw))
+_SOURCES: list[TensorRows] = []
+"""In a worker: what it reads from."""
+
+
+def _received() -> _Sent:
+    return _Sent(_SOURCES[0])
 
 
 @dataclass(frozen=True, slots=True)
